@@ -1,0 +1,94 @@
+# fnet-register: register electron micrographs to immunofluorescence montages.  `make help` lists the targets.
+# One Makefile for everything: sources are found by folder, so that adding a file needs no edit here.
+
+VERSION := 0.1.0
+PREFIX  ?= /usr/local
+BUILD   ?= build
+CC      ?= cc
+CXX     ?= c++
+OPT     ?= -O2
+JOBS    ?= $(shell nproc)
+
+# make SAN=1: AddressSanitizer and UndefinedBehaviorSanitizer, in a folder of their own.
+ifeq ($(SAN),1)
+BUILD   := build-san
+SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+OPT     := -O1
+endif
+
+PKGS    := libtiff-4 libxml-2.0 libcjson gsl libmd zlib libpng
+PKGINC  := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+PKGLIB  := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+CVINC   := -isystem /usr/include/opencv4
+CVLIB   := -lopencv_video -lopencv_imgproc -lopencv_core
+LIBS    := $(PKGLIB) -ldnnl -linih -ljpeg $(CVLIB) -lstdc++ -lm -lpthread
+
+# OpenMP only where the compiler's own runtime is libgomp, which oneDNN uses: two pools would fight for the processors.
+OPENMP  := $(if $(findstring clang,$(shell $(CC) --version 2>/dev/null)),,-fopenmp)
+WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-format-truncation
+CWARN   := $(WARN) $(if $(WERROR),-Werror)
+CPPFLAGS += -I. -I$(BUILD) $(PKGINC) -D_GNU_SOURCE -DFNR_VERSION='"$(VERSION)"' -MMD -MP
+CFLAGS  += -std=c17 $(OPT) -g $(CWARN) $(SANFLAGS) $(OPENMP)
+CXXFLAGS += -std=c++17 $(OPT) -g -Wall -Wextra -Wshadow $(if $(WERROR),-Werror) $(SANFLAGS) $(CVINC)
+LDFLAGS += $(SANFLAGS) $(OPENMP)
+
+LIBSRC  := $(wildcard src/core/*.c src/image/*.c src/geom/*.c src/pipeline/*.c src/sim/*.c net/*.c net/ref/*.c net/onednn/*.c montage/*.c register/*.c)
+CLISRC  := $(wildcard src/cli/*.c)
+LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard src/cv/cv.cpp))
+CLIOBJ  := $(CLISRC:%.c=$(BUILD)/%.o)
+LIB     := $(BUILD)/libfnr.a
+EXE     := $(BUILD)/fnet-register
+TESTSRC := $(wildcard tests/*/test_*.c)
+TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
+TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
+BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
+
+.PHONY: all help deps test-deps lib tests benches check test install uninstall clean demo
+.DEFAULT_GOAL := all
+
+all: $(EXE) ## build the program
+
+help: ## list the targets
+	@echo 'fnet-register $(VERSION): make targets'
+	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | sort | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@echo 'Variables: PREFIX=$(PREFIX)  BUILD=$(BUILD)  SAN=1 (sanitizers)  WERROR=1  CC=gcc|clang'
+
+lib: $(LIB)
+tests: $(TESTS) ## build the unit tests
+benches: $(BENCHES)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/%.o: %.cpp
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
+
+$(LIB): $(LIBOBJ)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(EXE): $(CLIOBJ) $(LIB)
+	$(CC) $(LDFLAGS) $^ $(LIBS) -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(TESTLIB) $(LIB)
+	$(CC) $(LDFLAGS) $^ -lcmocka $(LIBS) -o $@
+
+deps: ## install what the build needs (apt; without root it prints the command)
+	@.ci/deps.sh build
+
+test-deps:
+	@.ci/deps.sh test
+
+# Dependencies first, in a make of its own: pkg-config is asked while the Makefile is read.
+test: ## install what is missing, build, run every test
+	@$(MAKE) --no-print-directory test-deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all tests
+	@tests/run.sh $(BUILD) $(FILTER)
+
+clean: ## remove everything that was built
+	rm -rf build build-san build-clang
+
+.SECONDARY:
+-include $(LIBOBJ:.o=.d) $(CLIOBJ:.o=.d) $(TESTS:=.d) $(TESTLIB:.o=.d)

@@ -1,0 +1,40 @@
+/* Training patches as a pure function of (seed, step): thread count and restarts change nothing. */
+#ifndef FNR_NET_SAMPLER_H
+#define FNR_NET_SAMPLER_H
+
+#include <stdint.h>
+#include "net/shape.h"
+
+/* One registered pair at the network's pixel size, both z-scored.  Planes are dense floats, d = 1 in 2D. */
+typedef struct {
+    const char *name;
+    int d, h, w;
+    const float *signal; /* in_channels * d*h*w */
+    const float *target; /* out_channels * d*h*w */
+    const uint8_t *valid; /* h*w (2D) or NULL: pixels where the target is known; patches hold only valid pixels */
+} fnr_pair;
+
+typedef struct {
+    int patch_d, patch_h, patch_w; /* patch_d = 1 in 2D */
+    int batch;
+    bool flip;           /* mirror images in x (with turn: all 8 symmetries of the square) */
+    bool turn;           /* quarter turns; square patches only */
+    double scale_jitter; /* random isotropic scale in [1/(1+s), 1+s] and, when > 0, any rotation angle: resampled; 0 = off */
+    double gain_jitter;  /* signal' = signal * g + b, g log-uniform in [1/(1+j), 1+j] ... */
+    double offset_jitter;/* ... b uniform in [-j, j] (in units of the signal's sd) */
+    double noise_sd;     /* white noise added to the signal [sd], its level uniform in [0, noise_sd] per patch */
+    double gamma_jitter; /* contrast curve; 0 = off */
+    double blur_px;      /* Gaussian blur of the signal, sigma uniform in [0, blur_px]; 0 = off */
+    uint64_t seed;
+} fnr_sampler_options;
+
+typedef struct fnr_sampler fnr_sampler;
+
+/* Borrows the pairs. Fails when no pair holds a valid patch, naming the largest pair and the patch size. */
+fnr_sampler *fnr_sampler_new(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n_pairs, const fnr_sampler_options *opt, fnr_error *err);
+void fnr_sampler_free(fnr_sampler *s);
+/* Fills x (batch, in_channels, d, h, w) and y (batch, out_channels, d, h, w) for optimiser step `step` (0-based). Images are
+ * drawn uniformly, then positions uniformly over the valid ones. Thread-safe. */
+void fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y);
+
+#endif

@@ -1,0 +1,63 @@
+/* Registration of one predicted tile to an MBP montage.
+ *
+ * Frames: NET = prediction pixels (network pixel size), IF = montage pixels.  All results are maps NET -> IF. */
+#ifndef FNR_REGISTER_REGISTER_H
+#define FNR_REGISTER_REGISTER_H
+
+#include "src/core/cancel.h"
+#include "src/geom/transform.h"
+#include "src/image/view.h"
+
+typedef enum { FNR_REGISTERED, FNR_DOUBTFUL, FNR_NO_CONTENT, FNR_FAILED } fnr_verdict;
+const char *fnr_verdict_name(fnr_verdict v); /* "registered", "doubtful", "no-content", "failed" */
+
+typedef struct {
+    double scale_min, scale_max; /* relative to nominal: 0.92 .. 1.03 */
+    double rotation_min_deg, rotation_max_deg; /* -180 .. 180: all */
+    double content_level, content_fraction; /* paper: more than 1 % of pixels above 50 % of the maximum */
+    int candidates;              /* coarse peaks kept */
+    double min_score;            /* final correlation below this is doubtful */
+    double min_peak_ratio;       /* best / second coarse candidate below this is doubtful */
+    double max_flow_px;          /* residual flow considered [IF px] */
+    int model;                   /* fnr_model_kind of the final fit */
+} fnr_register_options;
+
+/* A montage prepared once for many tiles: normalised float pixels, pyramid, spectra, masked sums. Read-only afterwards, so tiles
+ * may run in parallel. */
+typedef struct fnr_target fnr_target;
+/* Copies what it needs of the montage (any dtype, single channel). if_nm: pixel size. Fails when it is empty or constant. */
+fnr_target *fnr_target_new(const fnr_view *montage, double if_nm, const fnr_register_options *opt, fnr_error *err);
+void fnr_target_free(fnr_target *t);
+
+typedef struct {
+    fnr_transform t; /* NET -> IF */
+    double scale;    /* relative to nominal */
+    double rotation_deg;
+    double score;    /* masked normalised cross-correlation in [-1, 1] */
+} fnr_candidate;
+
+#define FNR_MAX_CANDIDATES 16
+
+typedef struct {
+    fnr_verdict verdict;
+    char reason[256];
+    fnr_transform t;          /* NET -> IF; meaningful when has_transform */
+    bool has_transform;
+    double scale;             /* relative to nominal */
+    double rotation_deg;
+    double score;             /* final correlation of prediction and montage under t */
+    double peak_ratio;        /* best / second distinct candidate */
+    double content;           /* fraction of pixels above content_level of the maximum */
+    double flow_inliers;      /* fraction of flow vectors within 1 IF px of the fit; NaN when not run */
+    double flow_rms_px;       /* rms residual of the inliers [IF px] */
+    fnr_candidate candidates[FNR_MAX_CANDIDATES];
+    int n_candidates;
+} fnr_registration;
+
+/* content test -> coarse search -> local refinement of candidates -> residual flow -> robust fit -> verdict.  prediction: float
+ * view with v.nm set.  Returns false only for errors of the program or cancellation; a tile that cannot be registered is a
+ * verdict.  Thread-safe over tiles. */
+bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, const fnr_register_options *opt, const fnr_cancel *cancel,
+                       fnr_registration *out, fnr_error *err);
+
+#endif

@@ -1,0 +1,20 @@
+/* Checked allocation: sizes are multiplied without overflow, failures become errors, never aborts. */
+#ifndef FNR_CORE_MEM_H
+#define FNR_CORE_MEM_H
+
+#include <stddef.h>
+#include "src/core/err.h"
+
+/* count*size zeroed bytes; NULL and FNR_E_LIMIT when that overflows or cannot be had.  `what` is named in the message. */
+void *fnr_calloc(size_t count, size_t size, const char *what, fnr_error *err);
+
+/* As fnr_calloc but 64-byte aligned and not zeroed; release with free(). */
+void *fnr_alloc_aligned(size_t count, size_t size, const char *what, fnr_error *err);
+
+/* Grows *array (count elements used of *capacity) so that one more fits; elements keep their values. */
+bool fnr_grow(void *array_pointer, size_t *capacity, size_t count, size_t size, const char *what, fnr_error *err);
+
+/* strdup with an error. */
+char *fnr_strdup(const char *text, fnr_error *err);
+
+#endif

@@ -1,0 +1,40 @@
+/* What we use of OpenCV (core, imgproc, video), behind plain C.  No OpenCV type, exception or message leaves cv.cpp.
+ * All images are single-channel 2D float views unless said.  src and dst never overlap.  Errors carry OpenCV's own text. */
+#ifndef FNR_CV_H
+#define FNR_CV_H
+
+#include "src/geom/transform.h"
+#include "src/image/view.h"
+
+/* Threads for OpenCV's own loops (it has a pool of its own). */
+void fnr_cv_set_threads(int n);
+
+typedef enum { FNR_INTERP_LINEAR, FNR_INTERP_CUBIC, FNR_INTERP_LANCZOS } fnr_interp;
+typedef enum { FNR_BORDER_ZERO, FNR_BORDER_REFLECT, FNR_BORDER_REPLICATE } fnr_border; /* REFLECT: dcb|abcd|cba (pixel not repeated) */
+
+/* dst(p) = src(dst_to_src p), values outside src by `border`. */
+bool fnr_cv_warp_affine(const fnr_view *src, const fnr_transform *dst_to_src, fnr_interp interp, fnr_border border, fnr_view *dst, fnr_error *err);
+/* dst(x,y) = src(x + flow_x, y + flow_y). */
+bool fnr_cv_warp_flow(const fnr_view *src, const fnr_view *flow_x, const fnr_view *flow_y, fnr_view *dst, fnr_error *err);
+/* Area-averaging reduction (INTER_AREA) or linear enlargement of the whole image onto dst's size; u8, u16 and f32 sources. */
+bool fnr_cv_resize(const fnr_view *src, fnr_view *dst, fnr_error *err);
+/* Gaussian blur, standard deviation in px, border reflected. */
+bool fnr_cv_blur(const fnr_view *src, double sigma, fnr_view *dst, fnr_error *err);
+
+/* Dense optical flow (DIS, Kroeger et al. 2016): moving(x + u, y + v) ~ fixed(x, y).  Both are scaled to 8 bits with the common
+ * range [lo, hi]. */
+bool fnr_cv_flow_dis(const fnr_view *fixed, const fnr_view *moving, double lo, double hi, fnr_view *u, fnr_view *v, fnr_error *err);
+
+/* ECC refinement (Evangelidis & Psarakis 2008) of dst_to_src = fixed px -> moving px, affine or euclidean, starting from *t.
+ * mask: u8 view of the fixed image or NULL.  *correlation gets the final coefficient. FNR_E_NUMERIC when it does not converge. */
+bool fnr_cv_ecc(const fnr_view *fixed, const fnr_view *moving, const fnr_view *mask, bool affine, int iterations, double epsilon,
+                double blur_sigma, fnr_transform *t, double *correlation, fnr_error *err);
+
+/* Real 2D DFT of a w x h image in OpenCV's packed CCS layout (w*h floats), dense buffers.  in and out may be the same. */
+int fnr_cv_good_dft_size(int n);
+bool fnr_cv_dft(const float *in, int w, int h, int nonzero_rows, float *out, fnr_error *err);
+bool fnr_cv_idft(const float *in, int w, int h, float *out, fnr_error *err); /* scaled: idft(dft(x)) = x */
+/* out = a * conj(b), packed spectra: correlation of a with template b. */
+bool fnr_cv_mul_conj(const float *a, const float *b, int w, int h, float *out, fnr_error *err);
+
+#endif

@@ -1,0 +1,22 @@
+/* Statistics of 2D float views. NaN and Inf pixels are ignored and counted. */
+#ifndef FNR_IMAGE_STATS_H
+#define FNR_IMAGE_STATS_H
+
+#include "src/image/view.h"
+
+typedef struct {
+    double mean, sd; /* population sd */
+    double min, max;
+    size_t count;     /* finite pixels */
+    size_t nonfinite; /* NaN or Inf pixels */
+} fnr_stats;
+
+fnr_stats fnr_stats_of(const fnr_view *v);
+
+/* Value below which a fraction q in [0,1] of the finite pixels lies (nearest rank on a 65,536-bin histogram over [min,max]). */
+double fnr_quantile(const fnr_view *v, double q);
+
+/* (v - mean) / sd in place; an image with sd = 0 becomes all zero. Non-finite pixels become 0. */
+void fnr_zscore(fnr_view *v, fnr_stats *used);
+
+#endif
