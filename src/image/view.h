@@ -36,7 +36,7 @@ static inline void *fnr_at(const fnr_view *v, int x, int y, int z, int c)
     return (char *)v->px + (ptrdiff_t)x * v->sx + (ptrdiff_t)y * v->sy + (ptrdiff_t)z * v->sz + (ptrdiff_t)c * v->sc;
 }
 /* Value as float, whatever the dtype (slow; for tests and single pixels). */
-float fnr_value(const fnr_view *v, int x, int y, int z, int c);
+float fnr_pixel(const fnr_view *v, int x, int y, int z, int c);
 
 /* A dense 2D float view over caller memory of w*h floats. */
 static inline fnr_view fnr_view_f32(float *px, int w, int h)
