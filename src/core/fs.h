@@ -35,7 +35,8 @@ void fnr_listing_free(fnr_listing *l);
 /* Whole file into memory (NUL appended behind size bytes); refuses more than max_bytes. Caller frees *data. */
 bool fnr_read_file(const char *path, size_t max_bytes, char **data, size_t *size, fnr_error *err);
 
-/* A file being written beside its final name (same folder, ".<name>.tmp-<pid>"). */
+/* A file being written beside its final name (same folder, ".<name>.tmp-<pid>-<n>", a name of its own for every call).  A link
+ * as `path` is followed; folders and devices are refused. */
 typedef struct {
     FILE *file; /* write here */
     char path[FNR_PATH_MAX], temp[FNR_PATH_MAX];
@@ -43,9 +44,10 @@ typedef struct {
 bool fnr_atomic_open(fnr_atomic *a, const char *path, fnr_error *err);
 /* flush, fsync, rename; on failure the temporary file is removed and the old file stays. */
 bool fnr_atomic_commit(fnr_atomic *a, fnr_error *err);
-/* Throws the temporary file away; fine after commit or a failed open. */
+/* Throws the temporary file away; fine after commit, after a failed open, and on a struct that is all zero. */
 void fnr_atomic_abort(fnr_atomic *a);
-/* For libraries that want to open the file themselves (libtiff): name only, file stays NULL. */
+/* For libraries that want to open the file themselves (libtiff): a->temp is an empty file to write over, a->file stays NULL.
+ * The library must have closed it before commit. */
 bool fnr_atomic_name(fnr_atomic *a, const char *path, fnr_error *err);
 
 bool fnr_write_file(const char *path, const void *data, size_t size, fnr_error *err);

@@ -1,5 +1,7 @@
 /* Plain lines for people: to a stream (stderr), and to a log file when one is attached.  Only src/cli and src/pipeline print;
- * the libraries below them return errors. */
+ * the libraries below them return errors.
+ *
+ * One call prints one line: control characters (a file name may hold any) become '?'.  Several threads may call at once. */
 #ifndef FNR_CORE_LOG_H
 #define FNR_CORE_LOG_H
 
@@ -32,6 +34,7 @@ typedef struct {
     char label[64];
     double total;      /* units of work */
     double first_done; /* units finished before this run began (resumed work), left out of the speed */
+    double done;       /* units finished at the last update */
     double start_s, last_line_s, last_draw_s;
 } fnr_progress;
 
