@@ -4,21 +4,27 @@
 #define FNR_CV_H
 
 #include "src/geom/transform.h"
+#include "src/geom/warp.h"
 #include "src/image/view.h"
 
 /* Threads for OpenCV's own loops (it has a pool of its own). */
 void fnr_cv_set_threads(int n);
 
-typedef enum { FNR_INTERP_LINEAR, FNR_INTERP_CUBIC, FNR_INTERP_LANCZOS } fnr_interp;
-typedef enum { FNR_BORDER_ZERO, FNR_BORDER_REFLECT, FNR_BORDER_REPLICATE } fnr_border; /* REFLECT: dcb|abcd|cba (pixel not repeated) */
+/* As fnr_warp_affine and fnr_warp_flow: our own sampling, because OpenCV's rounds positions to 1/32 px. */
+static inline bool fnr_cv_warp_affine(const fnr_view *src, const fnr_transform *dst_to_src, fnr_interp interp, fnr_border border,
+                                      fnr_view *dst, fnr_error *err)
+{
+    return fnr_warp_affine(src, dst_to_src, interp, border, dst, err);
+}
+static inline bool fnr_cv_warp_flow(const fnr_view *src, const fnr_view *flow_x, const fnr_view *flow_y, fnr_view *dst, fnr_error *err)
+{
+    return fnr_warp_flow(src, flow_x, flow_y, dst, err);
+}
 
-/* dst(p) = src(dst_to_src p), values outside src by `border`. */
-bool fnr_cv_warp_affine(const fnr_view *src, const fnr_transform *dst_to_src, fnr_interp interp, fnr_border border, fnr_view *dst, fnr_error *err);
-/* dst(x,y) = src(x + flow_x, y + flow_y). */
-bool fnr_cv_warp_flow(const fnr_view *src, const fnr_view *flow_x, const fnr_view *flow_y, fnr_view *dst, fnr_error *err);
 /* Area-averaging reduction (INTER_AREA) or linear enlargement of the whole image onto dst's size; u8, u16 and f32 sources. */
 bool fnr_cv_resize(const fnr_view *src, fnr_view *dst, fnr_error *err);
-/* Gaussian blur, standard deviation in px, border reflected. */
+/* Gaussian blur, standard deviation in px (0 to FNR_CV_MAX_SIGMA; 0 copies), border as FNR_BORDER_REFLECT. */
+#define FNR_CV_MAX_SIGMA 4096.0
 bool fnr_cv_blur(const fnr_view *src, double sigma, fnr_view *dst, fnr_error *err);
 
 /* Dense optical flow (DIS, Kroeger et al. 2016): moving(x + u, y + v) ~ fixed(x, y).  Both are scaled to 8 bits with the common
@@ -26,7 +32,9 @@ bool fnr_cv_blur(const fnr_view *src, double sigma, fnr_view *dst, fnr_error *er
 bool fnr_cv_flow_dis(const fnr_view *fixed, const fnr_view *moving, double lo, double hi, fnr_view *u, fnr_view *v, fnr_error *err);
 
 /* ECC refinement (Evangelidis & Psarakis 2008) of dst_to_src = fixed px -> moving px, affine or euclidean, starting from *t.
- * mask: u8 view of the fixed image or NULL.  *correlation gets the final coefficient. FNR_E_NUMERIC when it does not converge. */
+ * mask: u8 view of the fixed image (0 = leave out) or NULL.  A euclidean refinement must start from a rigid *t.  Both images are
+ * blurred by blur_sigma [px] first.  *correlation gets the final coefficient.  FNR_E_NUMERIC when it does not converge; *t is kept
+ * then.  OpenCV samples at 1/32 px here, so expect no better than about 0.02 px. */
 bool fnr_cv_ecc(const fnr_view *fixed, const fnr_view *moving, const fnr_view *mask, bool affine, int iterations, double epsilon,
                 double blur_sigma, fnr_transform *t, double *correlation, fnr_error *err);
 

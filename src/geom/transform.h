@@ -30,8 +30,8 @@ typedef struct {
 fnr_transform fnr_transform_identity(fnr_frame frame);
 /* scale * rotation(angle) then translation: [s cos, -s sin; s sin, s cos] p + t; angle in degrees, positive turns x towards y. */
 fnr_transform fnr_transform_similarity(double scale, double angle_deg, double tx, double ty, fnr_frame from, fnr_frame to);
-/* Resampling `from` pixels of size nm_from to `to` pixels of size nm_to with pixel-area alignment of the image corners
- * (corner (-0.5,-0.5) stays): p' = (p + 0.5) * nm_from / nm_to - 0.5. */
+/* Resampling onto another pixel grid over the same area (corner (-0.5,-0.5) stays): p' = (p + 0.5) * s - 0.5 with sx, sy =
+ * nm_from / nm_to, or exactly (width after) / (width before) when the extent was rounded to whole pixels. */
 fnr_transform fnr_transform_resample(double sx, double sy, fnr_frame from, fnr_frame to);
 
 fnr_point fnr_transform_apply(const fnr_transform *t, fnr_point p);
@@ -48,7 +48,8 @@ bool fnr_transform_is_finite(const fnr_transform *t);
 /* 0 for a similarity; |shear| grows with the departure: ||A - nearest similarity||_F / scale. */
 double fnr_transform_shear(const fnr_transform *t);
 
-/* Mean over a w x h pixel image of |a(p) - b(p)| (5x5 Gauss-Legendre points per axis); in units of the target frame. */
+/* Mean over the area of a w x h pixel image of |a(p) - b(p)|, in units of the target frame.  Gauss-Legendre on 5 x 5 panels of
+ * 5 x 5 points: the kink where the two maps agree costs less than 0.02 %. */
 double fnr_transform_mean_distance(const fnr_transform *a, const fnr_transform *b, int w, int h);
 
 /* "m00 m10 m01 m11 m02 m12" with 17 significant digits / reading six finite numbers, spaces or commas between. */
@@ -57,7 +58,7 @@ void fnr_transform_format(const fnr_transform *t, char buf[FNR_TRANSFORM_TEXT]);
 bool fnr_transform_parse(const char *text, fnr_frame from, fnr_frame to, fnr_transform *out, fnr_error *err);
 
 /* Least squares of n weighted pairs from[i] -> to[i] (weights NULL = 1), closed form (Umeyama 1991 without reflection for the
- * similarity).  Fails when the points do not determine the model. */
+ * similarity).  Fails when the points do not determine the model.  The frames of *out are FNR_FRAME_ANY: the caller names them. */
 typedef enum { FNR_MODEL_RIGID, FNR_MODEL_SIMILARITY, FNR_MODEL_AFFINE } fnr_model_kind;
 bool fnr_transform_fit(fnr_model_kind kind, const fnr_point *from, const fnr_point *to, const double *weights, size_t n,
                        fnr_transform *out, fnr_error *err);
