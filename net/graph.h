@@ -75,8 +75,14 @@ int fnr_graph_find_param(const fnr_graph *g, const char *name);
 /* Multiply-accumulates of one forward pass over `input`. */
 double fnr_graph_macs(const fnr_graph *g, const fnr_shape *input);
 
-/* pytorch_fnet's initialisation: conv weights N(0, 0.02), biases 0, norm weights N(1, 0.02), norm biases 0, running 0 / 1; a pure
- * function of seed.  flat has param_floats elements. */
+/* For backends, before they compile a graph: every operation's values, channels, levels and parameter shapes fit together, its
+ * kernel is one of those named above, the input's extents are multiples of 2^max_level; with `training`, every batch norm sees
+ * more than one value per channel. */
+bool fnr_graph_check(const fnr_graph *g, const fnr_shape *input, bool training, fnr_error *err);
+
+/* pytorch_fnet's initialisation: conv weights N(0, 0.02), norm weights N(1, 0.02), norm biases 0, running 0 / 1; a pure function
+ * of seed.  Convolution biases are 0 (pytorch_fnet leaves PyTorch's small uniform numbers there; all but conv_out's are cancelled
+ * by the batch norm behind them).  flat has param_floats elements. */
 void fnr_graph_init(const fnr_graph *g, unsigned long long seed, float *flat);
 
 /* Builders for graphs by hand (tests): ids or -1 on out of memory. */
