@@ -195,6 +195,7 @@ bool is_rigid(const fnr_transform *t)
 
 cv::Mat dense(const float *px, int w, int h)
 {
+    CV_Assert(w > 0 && h > 0);
     return cv::Mat(h, w, CV_32FC1, const_cast<float *>(px));
 }
 
@@ -205,7 +206,8 @@ extern "C" {
 void fnr_cv_set_threads(int n)
 {
     guarded("set its number of threads", nullptr, [&] {
-        cv::setNumThreads(n > 0 ? n : -1);
+        /* More than there are processors would make TBB print a warning. */
+        cv::setNumThreads(n > 0 ? std::min(n, cv::getNumberOfCPUs()) : -1);
         return true;
     });
 }
