@@ -4,7 +4,7 @@
 set -eu
 build="gcc g++ make pkg-config libtiff-dev libjpeg-dev libpng-dev zlib1g-dev libxml2-dev libcjson-dev libinih-dev libgsl-dev libmd-dev
 libdnnl-dev libopencv-core-dev libopencv-imgproc-dev libopencv-video-dev"
-test="$build libcmocka-dev libxml2-utils clang"
+test="$build libcmocka-dev libxml2-utils clang locales"
 case "${1:-build}" in
 build) want=$build ;;
 test) want=$test ;;

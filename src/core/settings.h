@@ -37,7 +37,8 @@ bool fnr_settings_defaults(const fnr_settings_table *t, void *values, fnr_error 
 /* One assignment; `where` ("file.ini line 3", "--set") begins the message when the name or value is wrong; unknown names list
  * the nearest known one. */
 bool fnr_settings_set(const fnr_settings_table *t, void *values, const char *name, const char *text, const char *where, fnr_error *err);
-/* Reads an INI file with inih: [section] key = value. Every unknown or bad entry is an error that names file and line. */
+/* Reads an INI file with inih: [section] key = value, lines of at most 198 bytes; of two entries with one name the last wins.
+ * Every unknown or bad entry is an error that names file and line; the entries before it are set by then. */
 bool fnr_settings_read_ini(const fnr_settings_table *t, void *values, const char *path, fnr_error *err);
 /* Value as text that fnr_settings_set reads back to the same bits. */
 void fnr_settings_format(const fnr_setting *row, const void *values, char *buf, size_t size);

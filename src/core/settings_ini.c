@@ -101,16 +101,13 @@ bool fnr_settings_read_ini(const fnr_settings_table *t, void *values, const char
     const bool unreadable = ferror(r.file) != 0;
     const int reason = errno;
     fclose(r.file);
-    if (r.failed) {
-        return false;
+    if (bad_line != 0 && (!r.failed || bad_line < r.line)) { /* inih goes on after such a line: report what came first */
+        return fnr_fail(err, FNR_E_USAGE, "%s line %d: is neither [section] nor key = value", path, bad_line);
     }
     if (unreadable) {
         return fnr_fail_errno(err, reason, "cannot read %s", path);
     }
-    if (bad_line != 0) {
-        return fnr_fail(err, FNR_E_USAGE, "%s line %d: is neither [section] nor key = value", path, bad_line);
-    }
-    return true;
+    return !r.failed;
 }
 
 /* ---- writing ---- */

@@ -1,0 +1,103 @@
+#include "tests/support/support.h"
+
+#include "src/core/mem.h"
+
+static void calloc_is_zeroed_and_counts(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    int *p = fnr_calloc(1000, sizeof *p, "numbers", &err);
+    assert_non_null(p);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(p[i], 0);
+        p[i] = i; /* AddressSanitizer watches the last one */
+    }
+    free(p);
+    void *none = fnr_calloc(0, 8, "nothing", &err); /* no elements is no failure */
+    assert_non_null(none);
+    free(none);
+}
+
+static void overflow_is_an_error_with_the_name(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    assert_null(fnr_calloc(SIZE_MAX / 4 + 2, 4, "the montage", &err)); /* the product wraps to 4 bytes */
+    assert_int_equal(err.code, FNR_E_LIMIT);
+    assert_non_null(strstr(err.message, "the montage"));
+    err = (fnr_error){0};
+    assert_null(fnr_alloc_aligned(SIZE_MAX / 2 + 2, 2, "planes", &err));
+    assert_int_equal(err.code, FNR_E_LIMIT);
+    err = (fnr_error){0};
+    assert_null(fnr_alloc_aligned(SIZE_MAX - 3, 1, "planes", &err)); /* rounding up to 64 would wrap */
+    assert_int_equal(err.code, FNR_E_LIMIT);
+    assert_null(fnr_calloc(PTRDIFF_MAX / 2, 1, "what no machine has", NULL));
+}
+
+static void aligned_to_64(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    for (size_t n = 0; n < 300; n += 7) {
+        char *p = fnr_alloc_aligned(n, 1, "bytes", &err);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 64, 0);
+        memset(p, 1, n);
+        free(p);
+    }
+}
+
+static void grow_keeps_values(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    double *list = NULL;
+    size_t capacity = 0, moves = 0;
+    for (size_t n = 0; n < 5000; n++) {
+        const size_t before = capacity;
+        assert_ok(fnr_grow(&list, &capacity, n, sizeof *list, "numbers", &err), err);
+        assert_true(capacity > n);
+        moves += before != capacity;
+        list[n] = (double)n * 0.5;
+    }
+    assert_true(moves < 30); /* grows by a factor, not by one */
+    for (size_t n = 0; n < 5000; n++) {
+        assert_true(list[n] == (double)n * 0.5);
+    }
+    free(list);
+}
+
+static void grow_failure_leaves_the_array(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    int one = 7;
+    int *list = &one;
+    size_t capacity = SIZE_MAX / 8;
+    assert_false(fnr_grow(&list, &capacity, SIZE_MAX / 8, sizeof *list, "links", &err));
+    assert_int_equal(err.code, FNR_E_LIMIT);
+    assert_ptr_equal(list, &one);
+    assert_true(capacity == SIZE_MAX / 8);
+}
+
+static void strdup_copies(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    const char text[] = "tile-1";
+    char *copy = fnr_strdup(text, &err);
+    assert_non_null(copy);
+    assert_ptr_not_equal(copy, text);
+    assert_string_equal(copy, text);
+    free(copy);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calloc_is_zeroed_and_counts), cmocka_unit_test(overflow_is_an_error_with_the_name),
+        cmocka_unit_test(aligned_to_64),               cmocka_unit_test(grow_keeps_values),
+        cmocka_unit_test(grow_failure_leaves_the_array), cmocka_unit_test(strdup_copies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
