@@ -1,22 +1,24 @@
-/* TIFF through libtiff: classic and BigTIFF, strips and tiles, 8/16-bit unsigned, 16-bit signed, 32-bit integer and float,
- * 1-bit; any compression libtiff knows. Messages of libtiff are caught per handle and appended to our own. */
+/* TIFF through libtiff: classic and BigTIFF, strips and tiles, 1-bit, 8/16-bit, 32-bit integer, 32/64-bit float; uncompressed,
+ * LZW, deflate, PackBits, JPEG, CCITT, LZMA, Zstandard or LERC. Messages of libtiff are caught per handle and appended to ours. */
 #ifndef FNR_IMAGE_TIFF_H
 #define FNR_IMAGE_TIFF_H
 
 #include "src/core/fs.h"
 #include "src/image/view.h"
 
-typedef enum { FNR_NM_UNKNOWN, FNR_NM_OME, FNR_NM_IMAGEJ, FNR_NM_RESOLUTION } fnr_nm_source;
+typedef enum { FNR_NM_UNKNOWN, FNR_NM_OME, FNR_NM_IMAGEJ, FNR_NM_MICROSCOPE, FNR_NM_RESOLUTION } fnr_nm_source;
 
 typedef struct {
     int w, h;              /* of the first page */
-    int pages;             /* main chain, counted up to 65,535; loops in the chain are an error */
+    int pages;             /* main chain, up to 65,535; a broken or looping chain is an error.  An ImageJ stack with one
+                              directory for many planes (above 4 GB) counts its planes */
     int samples;           /* per pixel: 1 grey, 3 RGB, 4 RGBA */
     int bits;              /* per sample */
     bool is_float, is_signed, is_palette, is_rgb, min_is_white, tiled, big;
     int compression;       /* libtiff's COMPRESSION_* */
-    double nm;             /* x pixel size [nm], 0 unknown.  OME PhysicalSizeX first, then ImageJ's unit, then resolution tags
-                              (a resolution of 72 or 96 dpi or 1x1 is a default of drawing programs and counts as unknown) */
+    double nm;             /* x pixel size [nm], 0 unknown.  OME PhysicalSizeX first, then what an electron microscope noted
+                              (Zeiss, Thermo/FEI, Tescan, OpenFIBSEM), then ImageJ's unit, then resolution tags (1270 dpi or
+                              less, 20 um per pixel or more, is a print size that programs fill in: unknown) */
     double nm_y;           /* the same for y */
     fnr_nm_source nm_source;
     char ome_dimension_order[8]; /* "" when not OME */
@@ -33,7 +35,8 @@ typedef struct {
 } fnr_tiff_read_options;
 
 /* Single-channel image of the given pages as U8, U16 or F32 (signed and 32-bit integers become F32; 1-bit becomes U8 0/255;
- * min-is-white is inverted so that larger is brighter; palette and RGB are refused with FNR_E_UNSUPPORTED and the reason).
+ * min-is-white is inverted so that larger is brighter; a palette of greys is looked up; colour palettes and several samples per
+ * pixel are refused with FNR_E_UNSUPPORTED and the reason). The Orientation tag is not applied: rows as stored.
  * nm is filled when known. A strip or tile that does not decode is an error that names it, never zeros. */
 bool fnr_tiff_read(const char *path, const fnr_tiff_read_options *opt, fnr_image *out, fnr_error *err);
 

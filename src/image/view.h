@@ -48,6 +48,9 @@ static inline fnr_view fnr_view_f32(float *px, int w, int h)
 fnr_view fnr_view_crop(const fnr_view *v, int x, int y, int w, int h);
 fnr_view fnr_view_plane(const fnr_view *v, int z, int c);
 
+/* count pixels of row (y, z, c) from x on, as float. */
+void fnr_row_to_f32(const fnr_view *v, int x, int y, int z, int c, int count, float *dst);
+
 /* New dense float copy of plane (z, c), values unchanged; keeps nm. */
 bool fnr_image_to_f32(const fnr_view *v, int z, int c, fnr_image *out, fnr_error *err);
 
