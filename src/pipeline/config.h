@@ -1,0 +1,53 @@
+/* Every setting of the program in one struct, described by one table (config.c). */
+#ifndef FNR_PIPELINE_CONFIG_H
+#define FNR_PIPELINE_CONFIG_H
+
+#include "net/train.h"
+#include "register/register.h"
+#include "src/core/settings.h"
+
+typedef enum { FNR_TARGET_ZSCORE_IMAGE, FNR_TARGET_ZSCORE_MONTAGE } fnr_target_scaling;
+typedef enum { FNR_ANNOTATORS_EACH, FNR_ANNOTATORS_MEAN } fnr_annotators;
+
+typedef struct {
+    struct {
+        double em_nm, if_nm; /* 0 = from the files */
+        int if_page;         /* 1-based page of the MBP file */
+        char mbp_match[FNR_SET_TEXT_MAX]; /* part of the title or file name that marks the MBP patch of a manual project */
+    } images;
+    struct {
+        double pixel_nm;
+        int base_channels, depth;
+    } net;
+    struct {
+        int target_scaling; /* fnr_target_scaling */
+        int annotators;     /* fnr_annotators */
+        double validation_fraction;
+    } data;
+    struct { /* plain values of the table that fnr_config_finish copies into `train` */
+        int steps, patch, seed, validate_every, warmup;
+    } train_plain;
+    fnr_train_options train;
+    struct {
+        int tile; /* 0 = from memory.max_mb */
+    } predict;
+    fnr_register_options reg;
+    struct {
+        int threads;
+        int max_mb;
+        char device[FNR_SET_TEXT_MAX];
+        bool winograd_train; /* Winograd convolutions in training */
+    } compute;
+    struct {
+        int picture_px; /* longer side of a tile's picture in the report */
+    } report;
+} fnr_config;
+
+extern const fnr_settings_table fnr_config_table;
+
+/* Defaults, then `path` unless NULL. */
+bool fnr_config_load(fnr_config *c, const char *path, fnr_error *err);
+/* Copies the table's plain values into the option structs that other modules take, and checks what spans several settings. */
+bool fnr_config_finish(fnr_config *c, fnr_error *err);
+
+#endif

@@ -1,0 +1,195 @@
+#include "src/pipeline/evaluate.h"
+
+#include <gsl/gsl_sort.h>
+#include <gsl/gsl_statistics_double.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "src/core/csv.h"
+#include "src/core/fs.h"
+#include "src/core/mem.h"
+#include "src/pipeline/pairs.h"
+
+void fnr_eval_free(fnr_eval_set *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        free(s->rows[i].tile);
+    }
+    free(s->rows);
+    *s = (fnr_eval_set){0};
+}
+
+static double cell_number(const fnr_csv *t, size_t row, int column, double otherwise)
+{
+    const char *text = fnr_csv_cell(t, row, column);
+    char *end;
+    const double v = strtod(text, &end);
+    return end == text ? otherwise : v;
+}
+
+static bool read_csv_row(const fnr_csv *t, size_t i, fnr_eval_row *row, const char *path, fnr_error *err)
+{
+    const char *text = fnr_csv_cell(t, i, fnr_csv_column(t, "transform"));
+    row->tile = fnr_strdup(fnr_path_base(fnr_csv_cell(t, i, fnr_csv_column(t, "tile"))), err);
+    if (!row->tile) {
+        return false;
+    }
+    snprintf(row->verdict, sizeof row->verdict, "%s", fnr_csv_cell(t, i, fnr_csv_column(t, "verdict")));
+    row->w = (int)cell_number(t, i, fnr_csv_column(t, "width"), 0);
+    row->h = (int)cell_number(t, i, fnr_csv_column(t, "height"), 0);
+    row->myelin_fraction = cell_number(t, i, fnr_csv_column(t, "myelin_fraction"), NAN);
+    row->has_transform = text[0] != 0;
+    if (row->has_transform && !fnr_transform_parse(text, FNR_FRAME_TILE, FNR_FRAME_IF, &row->t, err)) {
+        fnr_error_prefix(err, "%s row %zu", path, i + 2);
+        return false;
+    }
+    return true;
+}
+
+static bool read_csv(const char *path, fnr_eval_set *out, fnr_error *err)
+{
+    fnr_csv table;
+    if (!fnr_csv_read(path, &table, err)) {
+        return false;
+    }
+    bool ok = true;
+    if (fnr_csv_column(&table, "tile") < 0 || fnr_csv_column(&table, "transform") < 0) {
+        ok = fnr_fail(err, FNR_E_FORMAT, "%s: the header has no columns \"tile\" and \"transform\"", path);
+    }
+    fnr_eval_set set = {.rows = ok ? fnr_calloc(table.rows, sizeof *set.rows, "list of tiles", err) : NULL};
+    ok = ok && set.rows;
+    for (size_t i = 0; ok && i + 1 < table.rows; i++) {
+        set.count++;
+        ok = read_csv_row(&table, i, &set.rows[i], path, err);
+    }
+    fnr_csv_free(&table);
+    if (!ok) {
+        fnr_eval_free(&set);
+        return false;
+    }
+    *out = set;
+    return true;
+}
+
+static bool read_project(const char *path, const char *mbp_match, fnr_eval_set *out, fnr_error *err)
+{
+    fnr_config config = {.data.annotators = FNR_ANNOTATORS_EACH};
+    fnr_placements placements;
+    snprintf(config.images.mbp_match, sizeof config.images.mbp_match, "%s", mbp_match);
+    if (!fnr_placements_read(&path, 1, &config, NULL, &placements, err)) {
+        return false;
+    }
+    fnr_eval_set set = {.rows = fnr_calloc(placements.count, sizeof *set.rows, "list of tiles", err)};
+    bool ok = set.rows != NULL;
+    for (size_t i = 0; ok && i < placements.count; i++) {
+        const fnr_placement *p = &placements.items[i];
+        set.rows[i] = (fnr_eval_row){.tile = fnr_strdup(fnr_path_base(p->em_path), err), .has_transform = true, .t = p->tile_to_if, .w = p->em_width,
+                                     .h = p->em_height, .myelin_fraction = NAN};
+        set.count++;
+        ok = set.rows[i].tile != NULL;
+    }
+    fnr_placements_free(&placements);
+    if (!ok) {
+        fnr_eval_free(&set);
+        return false;
+    }
+    *out = set;
+    return true;
+}
+
+bool fnr_eval_read(const char *path, const char *mbp_match, fnr_eval_set *out, fnr_error *err)
+{
+    const size_t n = strlen(path);
+    const bool project = (n > 4 && !strcasecmp(path + n - 4, ".xml")) || (n > 7 && !strcasecmp(path + n - 7, ".xml.gz"));
+    return project ? read_project(path, mbp_match, out, err) : read_csv(path, out, err);
+}
+
+static const fnr_eval_row *find_tile(const fnr_eval_set *s, const char *tile)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (!strcmp(s->rows[i].tile, tile)) {
+            return &s->rows[i];
+        }
+    }
+    return NULL;
+}
+
+/* Mean displacement over the tile [IF px]; NaN without a transform. */
+static bool tile_error(const fnr_eval_row *r, const fnr_eval_row *truth, const fnr_eval_options *o, double *px, fnr_error *err)
+{
+    const int w = r->w ? r->w : truth->w ? truth->w : o->tile_px, h = r->h ? r->h : truth->h ? truth->h : o->tile_px;
+    *px = NAN;
+    if (!r->has_transform) {
+        return true;
+    }
+    if (w <= 0 || h <= 0) {
+        return fnr_fail(err, FNR_E_USAGE, "tile %s: its size is in neither file; give it with --tile-px", r->tile);
+    }
+    *px = fnr_transform_mean_distance(&r->t, &truth->t, w, h);
+    return true;
+}
+
+static void summarise(double *errors, size_t n, fnr_eval_summary *s)
+{
+    s->mean = s->sd = s->median = s->p95 = s->worst = NAN;
+    if (n > 0) {
+        gsl_sort(errors, 1, n);
+        s->mean = gsl_stats_mean(errors, 1, n);
+        s->sd = n > 1 ? gsl_stats_sd(errors, 1, n) : 0;
+        s->median = gsl_stats_median_from_sorted_data(errors, 1, n);
+        s->p95 = gsl_stats_quantile_from_sorted_data(errors, 1, n, 0.95);
+        s->worst = errors[n - 1];
+    }
+}
+
+static void print_summary(const fnr_eval_options *o, const fnr_eval_summary *s, FILE *out)
+{
+    fprintf(out, "tiles counted%s: %zu; with a transform: %zu; within %g px: %zu (%.1f %%)\n", o->min_myelin > 0 ? " (enough myelin)" : "", s->counted,
+            s->with_transform, o->success_px, s->within, s->counted ? 100.0 * (double)s->within / (double)s->counted : 0.0);
+    fprintf(out, "error of those: mean %.3f +- %.3f, median %.3f, 95 %% %.3f, worst %.3f IF px", s->mean, s->sd, s->median, s->p95, s->worst);
+    if (o->if_nm > 0) {
+        fprintf(out, " (mean %.1f nm)", s->mean * o->if_nm);
+    }
+    fprintf(out, "\ncalled registered: %zu, of them further than %g px from the truth: %zu\n", s->registered, o->success_px, s->registered_wrong);
+}
+
+bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const fnr_eval_options *options, FILE *out, fnr_eval_summary *summary,
+                  fnr_error *err)
+{
+    fnr_eval_summary s = {0};
+    size_t n = 0;
+    double *errors = fnr_calloc(result->count + 1, sizeof *errors, "list of errors", err);
+    if (!errors) {
+        return false;
+    }
+    fprintf(out, "%-28s %-13s %10s %10s\n", "tile", "verdict", "error [px]", "myelin");
+    for (size_t i = 0; i < result->count; i++) {
+        const fnr_eval_row *r = &result->rows[i], *t = find_tile(truth, r->tile);
+        double px;
+        if (!t || !t->has_transform) {
+            continue;
+        }
+        if (!tile_error(r, t, options, &px, err)) {
+            free(errors);
+            return false;
+        }
+        const bool counts = !(t->myelin_fraction <= options->min_myelin), within = px <= options->success_px;
+        fprintf(out, "%-28s %-13s %10.3f %10.4f%s\n", r->tile, r->verdict, px, t->myelin_fraction, counts ? "" : "  (not counted)");
+        s.counted += counts;
+        s.with_transform += counts && r->has_transform;
+        s.within += counts && within;
+        if (counts && within) {
+            errors[n++] = px;
+        }
+        const bool registered = !strcmp(r->verdict, "registered");
+        s.registered += registered;
+        s.registered_wrong += registered && !within;
+    }
+    summarise(errors, n, &s);
+    free(errors);
+    print_summary(options, &s, out);
+    *summary = s;
+    return true;
+}

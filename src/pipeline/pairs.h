@@ -1,0 +1,48 @@
+/* Training pairs from manual TrakEM2 projects: every EM patch that lies over an MBP patch of its layer becomes one pair of
+ * planes at the network's pixel size, in the frame of the EM tile. */
+#ifndef FNR_PIPELINE_PAIRS_H
+#define FNR_PIPELINE_PAIRS_H
+
+#include "net/sampler.h"
+#include "src/core/cancel.h"
+#include "src/core/log.h"
+#include "src/pipeline/config.h"
+#include "src/pipeline/tile.h"
+
+/* One EM tile placed over one MBP image, by one project or by the mean of several. */
+typedef struct {
+    char *em_path, *mbp_path; /* owned */
+    int mbp_page;             /* 0-based */
+    fnr_transform tile_to_if; /* TILE -> IF */
+    int em_width, em_height;  /* tile as the project tells it [EM px], 0 unknown */
+    int annotators;           /* projects averaged */
+} fnr_placement;
+
+typedef struct {
+    fnr_placement *items;
+    size_t count, capacity;
+} fnr_placements;
+
+/* Reads the projects.  A patch that cannot be used (hidden, mirrored, non-linear, no MBP under it) is left out with a warning
+ * that says why; no usable patch at all is an error.  With FNR_ANNOTATORS_MEAN placements of the same tile over the same image
+ * that differ by less than 5 IF px on average are averaged. */
+bool fnr_placements_read(const char *const *projects, size_t n, const fnr_config *config, fnr_log *log, fnr_placements *out, fnr_error *err);
+void fnr_placements_free(fnr_placements *p);
+
+typedef struct {
+    fnr_pair *train, *val;
+    size_t n_train, n_val;
+    /* Owned storage behind the pairs, in the order of the placements. */
+    fnr_image *signals, *targets, *valids;
+    char **names;
+    size_t count;
+    double if_nm; /* pixel size of the MBP images (the first one's) */
+} fnr_pairs;
+
+/* Loads, resamples and normalises every placement.  Unreadable tiles are left out with a warning; fewer than one usable tile is
+ * an error.  Every k-th tile (data.validation_fraction) is held back. */
+bool fnr_pairs_load(const fnr_placements *placements, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel, fnr_pairs *out,
+                    fnr_error *err);
+void fnr_pairs_free(fnr_pairs *p);
+
+#endif

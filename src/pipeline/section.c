@@ -1,0 +1,145 @@
+#include "src/pipeline/section.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/core/mem.h"
+#include "src/core/timer.h"
+
+void fnr_section_note_write_error(fnr_section *s, const fnr_error *err)
+{
+    fnr_log_warn(s->run->log, "%s", err->message);
+    if (s->first_write_error.code == FNR_OK) {
+        s->first_write_error = *err;
+    }
+}
+
+static bool read_montage(fnr_section *s, fnr_error *err)
+{
+    const fnr_config *c = &s->run->config;
+    const char *path = s->job.mbp_path;
+    if (!fnr_pixel_size(path, c->images.if_nm, "--if-nm", &s->if_nm, err) ||
+        !fnr_tiff_read(path, &(fnr_tiff_read_options){.page = c->images.if_page - 1}, &s->montage, err)) {
+        return false;
+    }
+    s->montage.v.nm = s->if_nm;
+    s->target = fnr_target_new(&s->montage.v, s->if_nm, &c->reg, err);
+    if (!s->target) {
+        fnr_error_prefix(err, "%s", path);
+        return false;
+    }
+    return true;
+}
+
+static bool list_tiles(fnr_section *s, fnr_error *err)
+{
+    if (!fnr_tile_list(s->job.em_dir, &s->listing, err)) {
+        return false;
+    }
+    s->tiles = fnr_calloc(s->listing.count, sizeof *s->tiles, "list of tiles", err);
+    if (!s->tiles) {
+        return false;
+    }
+    for (size_t i = 0; i < s->listing.count; i++) {
+        fnr_section_tile *t = &s->tiles[s->n_tiles];
+        t->name = s->listing.names[i];
+        if (!fnr_path_join(t->path, s->job.em_dir, t->name, err)) {
+            return false;
+        }
+        char montage[FNR_PATH_MAX], here[FNR_PATH_MAX];
+        if (fnr_path_relative(montage, s->job.mbp_path, ".", NULL) && fnr_path_relative(here, t->path, ".", NULL) && !strcmp(montage, here)) {
+            continue; /* the montage may lie among the tiles */
+        }
+        s->n_tiles++;
+    }
+    return true;
+}
+
+static bool open_section(fnr_section *s, fnr_error *err)
+{
+    fnr_run *run = s->run;
+    const fnr_predict_options options = {.max_bytes = (size_t)run->config.compute.max_mb << 20, .tile = run->config.predict.tile};
+    if (!list_tiles(s, err) || !fnr_hash_file(s->job.model_path, &s->model_digest, err) || !fnr_model_read(s->job.model_path, &s->model, err) ||
+        !fnr_hash_file(s->job.mbp_path, &s->mbp_digest, err) || (!run->dry_run && !fnr_mkdirs(s->job.out_dir, err)) || !fnr_run_open_device(run, false, err)) {
+        return false;
+    }
+    if (s->model.desc.spatial != 2 || s->model.desc.in_channels != 1) {
+        return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: a %dD network with %d input channels cannot predict from EM tiles", s->job.model_path,
+                        s->model.desc.spatial, s->model.desc.in_channels);
+    }
+    s->net_nm = s->model.pixel_nm > 0 ? s->model.pixel_nm : run->config.net.pixel_nm;
+    if (!read_montage(s, err)) {
+        return false;
+    }
+    s->predictor = fnr_predictor_new(run->be, run->device, &s->model, &options, err);
+    return s->predictor != NULL;
+}
+
+static void close_section(fnr_section *s)
+{
+    fnr_predictor_free(s->predictor);
+    fnr_run_close_device(s->run);
+    fnr_target_free(s->target);
+    fnr_image_free(&s->montage);
+    fnr_model_free(&s->model);
+    fnr_listing_free(&s->listing);
+    free(s->tiles);
+}
+
+static void count_verdicts(const fnr_section *s, fnr_section_summary *out)
+{
+    *out = (fnr_section_summary){0};
+    for (size_t i = 0; i < s->n_tiles; i++) {
+        size_t *const counts[] = {&out->registered, &out->doubtful, &out->no_content, &out->failed};
+        ++*counts[s->tiles[i].reg.verdict];
+    }
+}
+
+static bool process_tiles(fnr_section *s, fnr_error *err)
+{
+    fnr_progress progress;
+    fnr_progress_begin(&progress, s->run->log, "tiles", (double)s->n_tiles, 0);
+    for (size_t i = 0; i < s->n_tiles; i++) {
+        fnr_section_tile *t = &s->tiles[i];
+        if (!fnr_section_process_tile(s, t, err)) {
+            fnr_progress_end(&progress, "stopped after %zu of %zu tiles; the same command continues", i, s->n_tiles);
+            return false;
+        }
+        if (t->reg.verdict == FNR_FAILED || t->reg.verdict == FNR_DOUBTFUL) {
+            fnr_log_info(s->run->log, "%s: %s: %s", t->name, fnr_verdict_name(t->reg.verdict), t->reg.reason);
+        }
+        fnr_progress_update(&progress, (double)(i + 1), "%s: %s", t->name, fnr_verdict_name(t->reg.verdict));
+    }
+    fnr_progress_end(&progress, "%zu tiles", s->n_tiles);
+    return true;
+}
+
+static void show_plan(fnr_section *s)
+{
+    for (size_t i = 0; i < s->n_tiles; i++) {
+        fnr_log_info(s->run->log, "%s: would run %s", s->tiles[i].name, fnr_section_plan_tile(s, &s->tiles[i]));
+    }
+}
+
+bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_summary *summary, fnr_error *err)
+{
+    const double start = fnr_now_s();
+    fnr_section s = {.run = run, .job = *job};
+    fnr_utc_now(s.started);
+    *summary = (fnr_section_summary){0};
+    bool ok = open_section(&s, err);
+    if (ok && run->dry_run) {
+        show_plan(&s);
+    } else if (ok) {
+        ok = process_tiles(&s, err);
+        count_verdicts(&s, summary);
+        s.seconds = fnr_now_s() - start;
+        if (ok) {
+            fnr_section_export(&s, summary);
+            fnr_section_report(&s, summary);
+        }
+        summary->outputs_missing = s.first_write_error.code != FNR_OK;
+    }
+    close_section(&s);
+    return ok;
+}

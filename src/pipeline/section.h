@@ -1,0 +1,70 @@
+/* The main job: a folder of EM tiles of one section + its MBP montage + a model -> a transform and a verdict per tile.
+ *
+ * Per tile: load -> predict -> register; then, once: transforms.csv, trakem2.xml, run.json, report.html.  A tile that fails gets
+ * a verdict with its reason; it never ends the run. */
+#ifndef FNR_PIPELINE_SECTION_H
+#define FNR_PIPELINE_SECTION_H
+
+#include "net/model.h"
+#include "net/predict.h"
+#include "register/register.h"
+#include "src/core/hash.h"
+#include "src/pipeline/run.h"
+#include "src/pipeline/tile.h"
+
+typedef struct {
+    const char *em_dir, *mbp_path, *model_path, *out_dir;
+} fnr_section_job;
+
+typedef struct {
+    const char *name;         /* file name in em_dir, borrowed from the listing */
+    char path[FNR_PATH_MAX];
+    int w, h;                 /* [EM px]; 0 when unreadable */
+    fnr_dtype dtype;
+    double em_nm;
+    double grey_lo, grey_hi;  /* display range of the file's grey values */
+    fnr_digest digest;        /* of the file */
+    fnr_registration reg;     /* NET -> IF */
+    fnr_transform tile_to_if; /* TILE -> IF when reg.has_transform */
+    double predict_s, register_s;
+    bool reused;              /* taken from an earlier run's files */
+} fnr_section_tile;
+
+typedef struct {
+    fnr_run *run; /* borrowed */
+    fnr_section_job job;
+    fnr_listing listing;
+    fnr_section_tile *tiles;
+    size_t n_tiles;
+    fnr_model model;
+    fnr_digest model_digest, mbp_digest;
+    fnr_image montage; /* as in the file */
+    double if_nm;
+    double net_nm;
+    fnr_target *target;
+    fnr_predictor *predictor;
+    fnr_error first_write_error; /* outputs that could not be written; the run goes on, its status says failed */
+    char started[32];
+    double seconds;
+} fnr_section;
+
+typedef struct {
+    size_t registered, doubtful, no_content, failed;
+    bool outputs_missing;
+} fnr_section_summary;
+
+/* Everything.  False when nothing could be done at all (unreadable model or montage, no tiles, cancelled). */
+bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_summary *summary, fnr_error *err);
+
+/* Parts, in section_*.c */
+bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error *err);      /* false: cancelled */
+void fnr_section_export(fnr_section *s, const fnr_section_summary *summary);                /* csv, trakem2, run.json */
+void fnr_section_report(fnr_section *s, const fnr_section_summary *summary);                /* report.html */
+/* Is the tile done already?  (--dry-run)  Returns what would run: "predict, register", "register" or "nothing". */
+const char *fnr_section_plan_tile(const fnr_section *s, fnr_section_tile *tile);
+/* Prediction of a finished tile, from its file; *view is float at network pixel size. */
+bool fnr_section_read_prediction(const fnr_section *s, const fnr_section_tile *tile, fnr_image *out, fnr_error *err);
+/* Remembers the first output that could not be written, and warns. */
+void fnr_section_note_write_error(fnr_section *s, const fnr_error *err);
+
+#endif

@@ -1,0 +1,256 @@
+/* One tile of a section: load -> predict -> register, each step taken from an earlier run's files when its key is unchanged. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/core/timer.h"
+#include "src/pipeline/artifact.h"
+#include "src/pipeline/record.h"
+#include "src/pipeline/section.h"
+
+static const char *const predict_settings[] = {"images.em_nm", "net.pixel_nm", NULL};
+static const char *const register_settings[] = {"images.if_nm", "images.if_page", "register.", NULL};
+static const fnr_stage predict_stage = {"predict", 1, predict_settings};
+static const fnr_stage register_stage = {"register", 1, register_settings};
+
+typedef struct {
+    fnr_digest predict, registration;
+} tile_keys;
+
+static tile_keys keys_of(const fnr_section *s, const fnr_section_tile *tile)
+{
+    tile_keys k;
+    k.predict = fnr_stage_key(&predict_stage, &s->run->config, (fnr_digest[]){tile->digest, s->model_digest}, 2);
+    k.registration = fnr_stage_key(&register_stage, &s->run->config, (fnr_digest[]){k.predict, s->mbp_digest}, 2);
+    return k;
+}
+
+static void fail_tile(fnr_section_tile *tile, const fnr_error *err)
+{
+    tile->reg = (fnr_registration){.verdict = FNR_FAILED, .flow_inliers = NAN};
+    snprintf(tile->reg.reason, sizeof tile->reg.reason, "%s", err->message);
+}
+
+/* ---- records of finished registrations ------------------------------------------------------------------------------------ */
+
+static cJSON *registration_to_json(const fnr_section_tile *tile)
+{
+    const fnr_registration *r = &tile->reg;
+    char text[FNR_TRANSFORM_TEXT];
+    cJSON *json = cJSON_CreateObject();
+    cJSON_AddNumberToObject(json, "verdict", r->verdict);
+    cJSON_AddStringToObject(json, "reason", r->reason);
+    if (r->has_transform) {
+        fnr_transform_format(&r->t, text);
+        cJSON_AddStringToObject(json, "net_to_if", text);
+    }
+    fnr_record_add_number(json, "scale", r->scale);
+    fnr_record_add_number(json, "rotation_deg", r->rotation_deg);
+    fnr_record_add_number(json, "score", r->score);
+    fnr_record_add_number(json, "peak_ratio", r->peak_ratio);
+    fnr_record_add_number(json, "content", r->content);
+    fnr_record_add_number(json, "flow_inliers", r->flow_inliers);
+    fnr_record_add_number(json, "flow_rms_px", r->flow_rms_px);
+    fnr_record_add_number(json, "seconds", tile->register_s);
+    cJSON *list = cJSON_AddArrayToObject(json, "candidates");
+    for (int i = 0; i < r->n_candidates; i++) {
+        cJSON *c = cJSON_CreateObject();
+        fnr_transform_format(&r->candidates[i].t, text);
+        cJSON_AddStringToObject(c, "net_to_if", text);
+        fnr_record_add_number(c, "scale", r->candidates[i].scale);
+        fnr_record_add_number(c, "rotation_deg", r->candidates[i].rotation_deg);
+        fnr_record_add_number(c, "score", r->candidates[i].score);
+        cJSON_AddItemToArray(list, c);
+    }
+    return json;
+}
+
+static bool transform_from_json(const cJSON *json, fnr_transform *t)
+{
+    return fnr_transform_parse(fnr_record_text(json, "net_to_if", ""), FNR_FRAME_NET, FNR_FRAME_IF, t, NULL);
+}
+
+static bool registration_from_json(const cJSON *json, fnr_section_tile *tile)
+{
+    fnr_registration r = {0};
+    const double verdict = fnr_record_number(json, "verdict", -1);
+    if (!(verdict >= FNR_REGISTERED && verdict <= FNR_FAILED)) {
+        return false;
+    }
+    r.verdict = (fnr_verdict)(int)verdict;
+    snprintf(r.reason, sizeof r.reason, "%s", fnr_record_text(json, "reason", ""));
+    r.has_transform = transform_from_json(json, &r.t);
+    r.scale = fnr_record_number(json, "scale", NAN);
+    r.rotation_deg = fnr_record_number(json, "rotation_deg", NAN);
+    r.score = fnr_record_number(json, "score", NAN);
+    r.peak_ratio = fnr_record_number(json, "peak_ratio", NAN);
+    r.content = fnr_record_number(json, "content", NAN);
+    r.flow_inliers = fnr_record_number(json, "flow_inliers", NAN);
+    r.flow_rms_px = fnr_record_number(json, "flow_rms_px", NAN);
+    tile->register_s = fnr_record_number(json, "seconds", 0);
+    const cJSON *c;
+    cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(json, "candidates"))
+    {
+        fnr_candidate *out = &r.candidates[r.n_candidates];
+        if (r.n_candidates < FNR_MAX_CANDIDATES && transform_from_json(c, &out->t)) {
+            out->scale = fnr_record_number(c, "scale", NAN);
+            out->rotation_deg = fnr_record_number(c, "rotation_deg", NAN);
+            out->score = fnr_record_number(c, "score", NAN);
+            r.n_candidates++;
+        }
+    }
+    tile->reg = r;
+    return true;
+}
+
+/* ---- prediction ------------------------------------------------------------------------------------------------------------ */
+
+static bool prediction_path(const fnr_section *s, const fnr_section_tile *tile, char path[FNR_PATH_MAX], fnr_error *err)
+{
+    return fnr_artifact_path(&predict_stage, s->job.out_dir, tile->name, ".prediction.tif", path, err);
+}
+
+bool fnr_section_read_prediction(const fnr_section *s, const fnr_section_tile *tile, fnr_image *out, fnr_error *err)
+{
+    char path[FNR_PATH_MAX];
+    if (!prediction_path(s, tile, path, err) || !fnr_tiff_read(path, NULL, out, err)) {
+        return false;
+    }
+    out->v.nm = s->net_nm;
+    return true;
+}
+
+/* An earlier run's prediction, when it was made from the same tile by the same model. */
+static bool reuse_prediction(const fnr_section *s, fnr_section_tile *tile, const fnr_digest *key, fnr_image *prediction)
+{
+    cJSON *record = fnr_artifact_find(&predict_stage, s->job.out_dir, tile->name, key);
+    const bool found = record && fnr_section_read_prediction(s, tile, prediction, NULL);
+    if (found) {
+        tile->w = (int)fnr_record_number(record, "width", 0);
+        tile->h = (int)fnr_record_number(record, "height", 0);
+        tile->dtype = (fnr_dtype)(int)fnr_record_number(record, "dtype", FNR_U8);
+        tile->em_nm = fnr_record_number(record, "em_nm", 0);
+        tile->grey_lo = fnr_record_number(record, "grey_lo", 0);
+        tile->grey_hi = fnr_record_number(record, "grey_hi", 255);
+        tile->predict_s = fnr_record_number(record, "seconds", 0);
+    }
+    cJSON_Delete(record);
+    return found;
+}
+
+static void store_prediction(fnr_section *s, const fnr_section_tile *tile, const fnr_digest *key, const fnr_image *prediction)
+{
+    char path[FNR_PATH_MAX];
+    fnr_error err = {0};
+    cJSON *record = cJSON_CreateObject();
+    cJSON_AddNumberToObject(record, "width", tile->w);
+    cJSON_AddNumberToObject(record, "height", tile->h);
+    cJSON_AddNumberToObject(record, "dtype", tile->dtype);
+    cJSON_AddNumberToObject(record, "em_nm", tile->em_nm);
+    cJSON_AddNumberToObject(record, "net_nm", s->net_nm);
+    cJSON_AddNumberToObject(record, "grey_lo", tile->grey_lo);
+    cJSON_AddNumberToObject(record, "grey_hi", tile->grey_hi);
+    fnr_record_add_number(record, "seconds", tile->predict_s);
+    if (!fnr_artifact_prepare(&predict_stage, s->job.out_dir, &err) || !prediction_path(s, tile, path, &err) ||
+        !fnr_tiff_write(path, &prediction->v, &(fnr_tiff_write_options){.compress = true}, &err) ||
+        !fnr_artifact_commit(&predict_stage, s->job.out_dir, tile->name, key, record, &err)) {
+        fnr_section_note_write_error(s, &err);
+    }
+    cJSON_Delete(record);
+}
+
+static bool predict_tile(fnr_section *s, fnr_section_tile *tile, fnr_image *prediction, fnr_error *err)
+{
+    const double start = fnr_now_s();
+    fnr_tile em;
+    if (!fnr_tile_load(tile->path, s->run->config.images.em_nm, s->net_nm, &em, err)) {
+        return false;
+    }
+    tile->w = em.w;
+    tile->h = em.h;
+    tile->dtype = em.dtype;
+    tile->em_nm = em.em_nm;
+    tile->grey_lo = em.grey_lo;
+    tile->grey_hi = em.grey_hi;
+    const fnr_view *v = &em.net.v;
+    const bool ok = fnr_image_new(prediction, v->w, v->h, 1, 1, FNR_F32, err) &&
+                    fnr_predict_array(s->predictor, 1, v->h, v->w, v->px, prediction->v.px, s->run->cancel, err);
+    fnr_tile_free(&em);
+    prediction->v.nm = s->net_nm;
+    tile->predict_s = fnr_now_s() - start;
+    return ok;
+}
+
+/* ---- registration ---------------------------------------------------------------------------------------------------------- */
+
+static bool register_prediction(fnr_section *s, fnr_section_tile *tile, const fnr_digest *key, const fnr_image *prediction, fnr_error *err)
+{
+    fnr_error write_err = {0};
+    const double start = fnr_now_s();
+    if (!fnr_register_tile(s->target, &prediction->v, &s->run->config.reg, s->run->cancel, &tile->reg, err)) {
+        return false;
+    }
+    tile->register_s = fnr_now_s() - start;
+    cJSON *record = registration_to_json(tile);
+    if (!fnr_artifact_commit(&register_stage, s->job.out_dir, tile->name, key, record, &write_err)) {
+        fnr_section_note_write_error(s, &write_err);
+    }
+    cJSON_Delete(record);
+    return true;
+}
+
+static void set_tile_transform(const fnr_section *s, fnr_section_tile *tile)
+{
+    const double f = tile->em_nm / s->net_nm;
+    const fnr_transform to_net = fnr_transform_resample(f, f, FNR_FRAME_TILE, FNR_FRAME_NET);
+    if (tile->reg.has_transform && !fnr_transform_compose(&tile->reg.t, &to_net, &tile->tile_to_if, NULL)) {
+        tile->reg.has_transform = false;
+    }
+}
+
+bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error *err)
+{
+    fnr_image prediction = {0};
+    fnr_error tile_err = {0};
+    bool ok = fnr_hash_file(tile->path, &tile->digest, &tile_err);
+    const tile_keys keys = keys_of(s, tile);
+    if (ok && !reuse_prediction(s, tile, &keys.predict, &prediction)) {
+        ok = predict_tile(s, tile, &prediction, &tile_err);
+        if (ok) {
+            store_prediction(s, tile, &keys.predict, &prediction);
+        }
+    }
+    if (ok) {
+        cJSON *record = fnr_artifact_find(&register_stage, s->job.out_dir, tile->name, &keys.registration);
+        tile->reused = record && registration_from_json(record, tile);
+        cJSON_Delete(record);
+        ok = tile->reused || register_prediction(s, tile, &keys.registration, &prediction, &tile_err);
+    }
+    fnr_image_free(&prediction);
+    if (ok) {
+        set_tile_transform(s, tile);
+    } else if (tile_err.code == FNR_E_CANCELLED) {
+        *err = tile_err;
+        return false;
+    } else {
+        fail_tile(tile, &tile_err);
+    }
+    if (fnr_cancelled(s->run->cancel)) {
+        return fnr_fail(err, FNR_E_CANCELLED, "stopped at tile %s", tile->name);
+    }
+    return true;
+}
+
+const char *fnr_section_plan_tile(const fnr_section *s, fnr_section_tile *tile)
+{
+    if (!fnr_hash_file(tile->path, &tile->digest, NULL)) {
+        return "nothing: the file cannot be read";
+    }
+    const tile_keys keys = keys_of(s, tile);
+    cJSON *predicted = fnr_artifact_find(&predict_stage, s->job.out_dir, tile->name, &keys.predict);
+    cJSON *registered = fnr_artifact_find(&register_stage, s->job.out_dir, tile->name, &keys.registration);
+    const char *plan = !predicted ? "predict, register" : !registered ? "register" : "nothing (done, inputs and settings unchanged)";
+    cJSON_Delete(predicted);
+    cJSON_Delete(registered);
+    return plan;
+}

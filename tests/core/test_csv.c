@@ -1,0 +1,59 @@
+#include "tests/support/support.h"
+
+#include "src/core/csv.h"
+#include "src/core/fs.h"
+
+static bool read_text(const char *text, fnr_csv *t, fnr_error *err)
+{
+    char path[FNR_PATH_MAX];
+    assert_true(fnr_path_join(path, fnr_test_tmpdir(), "t.csv", err));
+    assert_ok(fnr_write_file(path, text, strlen(text), err), *err);
+    return fnr_csv_read(path, t, err);
+}
+
+static void plain_and_quoted_fields(void **state)
+{
+    (void)state;
+    fnr_csv t;
+    fnr_error err = {0};
+    assert_ok(read_text("\xEF\xBB\xBFtile,why,n\r\na.tif,\"cut, at \"\"strip 3\"\"\",1\r\n\r\nb.tif,\"two\nlines\",\nc.tif\n", &t, &err), err);
+    assert_int_equal(t.columns, 3);
+    assert_int_equal(t.rows, 4);
+    const int tile = fnr_csv_column(&t, "tile"), why = fnr_csv_column(&t, "why"), n = fnr_csv_column(&t, "n");
+    assert_int_equal(tile, 0);
+    assert_string_equal(fnr_csv_cell(&t, 0, why), "cut, at \"strip 3\"");
+    assert_string_equal(fnr_csv_cell(&t, 0, n), "1");
+    assert_string_equal(fnr_csv_cell(&t, 1, why), "two\nlines");
+    assert_string_equal(fnr_csv_cell(&t, 1, n), "");
+    assert_string_equal(fnr_csv_cell(&t, 2, tile), "c.tif");
+    assert_string_equal(fnr_csv_cell(&t, 2, n), "");
+    assert_int_equal(fnr_csv_column(&t, "absent"), -1);
+    assert_string_equal(fnr_csv_cell(&t, 0, -1), "");
+    fnr_csv_free(&t);
+}
+
+static void odd_tables_are_refused(void **state)
+{
+    (void)state;
+    fnr_csv t;
+    fnr_error err = {0};
+    assert_false(read_text("", &t, &err));
+    assert_non_null(strstr(err.message, "empty"));
+    assert_false(read_text("a,b\n1,2,3\n", &t, &err));
+    assert_non_null(strstr(err.message, "row 2"));
+    assert_false(fnr_csv_read("/nonexistent/x.csv", &t, &err));
+    assert_non_null(strstr(err.message, "x.csv"));
+    /* an unclosed quote swallows the rest of the file, without reading past its end */
+    assert_true(read_text("a,b\n1,\"open", &t, &err));
+    assert_string_equal(fnr_csv_cell(&t, 0, 1), "open");
+    fnr_csv_free(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plain_and_quoted_fields),
+        cmocka_unit_test(odd_tables_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
