@@ -9,32 +9,40 @@
 typedef struct {
     const char *name;
     int d, h, w;
-    const float *signal; /* in_channels * d*h*w */
-    const float *target; /* out_channels * d*h*w */
-    const uint8_t *valid; /* h*w (2D) or NULL: pixels where the target is known; patches hold only valid pixels */
+    const float *signal;  /* in_channels * d*h*w */
+    const float *target;  /* out_channels * d*h*w */
+    const uint8_t *valid; /* h*w (every z) or NULL: pixels where the target is known; patches hold only valid pixels */
 } fnr_pair;
 
+#define FNR_SAMPLER_MAX_PATCH 4096 /* px */
+#define FNR_SAMPLER_MAX_BLUR  10.0 /* px */
+
 typedef struct {
-    int patch_d, patch_h, patch_w; /* patch_d = 1 in 2D */
+    int patch_d, patch_h, patch_w; /* multiples of the network's grid; patch_d = 1 in 2D */
     int batch;
-    bool flip;           /* mirror images in x (with turn: all 8 symmetries of the square) */
-    bool turn;           /* quarter turns; square patches only */
-    double scale_jitter; /* random isotropic scale in [1/(1+s), 1+s] and, when > 0, any rotation angle: resampled; 0 = off */
-    double gain_jitter;  /* signal' = signal * g + b, g log-uniform in [1/(1+j), 1+j] ... */
-    double offset_jitter;/* ... b uniform in [-j, j] (in units of the signal's sd) */
-    double noise_sd;     /* white noise added to the signal [sd], its level uniform in [0, noise_sd] per patch */
-    double gamma_jitter; /* contrast curve; 0 = off */
-    double blur_px;      /* Gaussian blur of the signal, sigma uniform in [0, blur_px]; 0 = off */
+    bool flip;            /* mirror images in x (with turn: all 8 symmetries of the square) */
+    bool turn;            /* quarter turns; square patches only */
+    double scale_jitter;  /* random scale in [1/(1+s), 1+s] and, when > 0, any rotation angle: resampled, in the plane; 0 = off */
+    double gain_jitter;   /* signal' = signal * g + b, g log-uniform in [1/(1+j), 1+j] ... */
+    double offset_jitter; /* ... b uniform in [-j, j] (in units of the signal's sd) */
+    double noise_sd;      /* white noise added to the signal [sd], its level uniform in [0, noise_sd] per patch */
+    double gamma_jitter;  /* contrast curve (exp(g s) - 1) / g of the signal s, g uniform in [-j, j]; 0 = off */
+    double blur_px;       /* Gaussian blur of the signal, sigma uniform in [0, blur_px]; 0 = off */
     uint64_t seed;
 } fnr_sampler_options;
 
 typedef struct fnr_sampler fnr_sampler;
 
-/* Borrows the pairs. Fails when no pair holds a valid patch, naming the largest pair and the patch size. */
+/* Borrows the pairs. Fails when no pair holds a valid patch, naming the largest pair and the patch size. Pairs too small for a
+ * patch are left out. */
 fnr_sampler *fnr_sampler_new(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n_pairs, const fnr_sampler_options *opt, fnr_error *err);
 void fnr_sampler_free(fnr_sampler *s);
 /* Fills x (batch, in_channels, d, h, w) and y (batch, out_channels, d, h, w) for optimiser step `step` (0-based). Images are
- * drawn uniformly, then positions uniformly over the valid ones. Thread-safe. */
+ * drawn uniformly, then positions uniformly over the valid ones. Where a rotated or scaled patch would reach past the valid
+ * pixels it is drawn again, and after 16 attempts taken as it is. Thread-safe; runs on the calling thread alone, because it is
+ * meant to run beside the device. */
 void fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y);
+/* The pair that item `item` of that batch comes from (for messages). */
+const fnr_pair *fnr_sampler_pair(const fnr_sampler *s, long step, int item);
 
 #endif

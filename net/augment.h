@@ -1,0 +1,18 @@
+/* Intensity augmentation of one plane of a training patch.  Internal to the sampler. */
+#ifndef FNR_NET_AUGMENT_H
+#define FNR_NET_AUGMENT_H
+
+#include "src/core/rng.h"
+
+/* Applied in this order; zeros (and gain 1) leave the plane as it is. */
+typedef struct {
+    double blur_px;  /* sigma of a Gaussian, at most FNR_SAMPLER_MAX_BLUR */
+    double gamma;    /* s -> (exp(gamma s) - 1) / gamma: brightens or darkens the middle, monotone */
+    double gain, offset;
+    double noise_sd;
+} fnr_augment;
+
+/* h, w at most FNR_SAMPLER_MAX_PATCH. The noise is taken from *rng. */
+void fnr_augment_plane(const fnr_augment *a, fnr_rng *rng, float *plane, int h, int w);
+
+#endif
