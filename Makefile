@@ -11,7 +11,7 @@ JOBS    ?= $(shell nproc)
 
 # make SAN=1: AddressSanitizer and UndefinedBehaviorSanitizer, in a folder of their own.
 ifeq ($(SAN),1)
-BUILD   := build-san
+override BUILD := $(BUILD)-san
 SANFLAGS := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 OPT     := -O1
 endif
@@ -43,7 +43,7 @@ TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
 TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 
-.PHONY: all help deps test-deps lib tests benches check test install uninstall clean demo
+.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo
 .DEFAULT_GOAL := all
 
 all: $(EXE) ## build the program
@@ -55,6 +55,8 @@ help: ## list the targets
 
 lib: $(LIB)
 tests: $(TESTS) ## build the unit tests
+# Tests of some folders only: make test-some AREAS="core net"
+test-some: $(foreach a,$(AREAS),$(filter $(BUILD)/tests/$(a)/%,$(TESTS)))
 benches: $(BENCHES)
 
 $(BUILD)/%.o: %.c
@@ -81,11 +83,28 @@ deps: ## install what the build needs (apt; without root it prints the command)
 test-deps:
 	@.ci/deps.sh test
 
+check: ## look at the sources: include layers, headers, forbidden calls, sizes, words
+	@status=0; for c in tests/check/check_*.sh; do $$c . || status=1; done; exit $$status
+
 # Dependencies first, in a make of its own: pkg-config is asked while the Makefile is read.
-test: ## install what is missing, build, run every test
+test: ## install what is missing, build, run every test (FILTER=area/name: some of them, without sanitizers)
 	@$(MAKE) --no-print-directory test-deps
-	@$(MAKE) --no-print-directory -j$(JOBS) all tests
-	@tests/run.sh $(BUILD) $(FILTER)
+	@$(if $(FILTER),$(MAKE) --no-print-directory -j$(JOBS) all tests && tests/run.sh $(BUILD) $(FILTER),JOBS=$(JOBS) MAKE="$(MAKE)" tests/all.sh $(BUILD))
+
+SHARE   := $(DESTDIR)$(PREFIX)/share
+CONFIGS := $(wildcard configs/*.ini)
+MANPAGE := $(wildcard src/cli/fnet-register.1)
+
+install: $(EXE) ## install below PREFIX (and DESTDIR)
+	install -D -m 755 $(EXE) "$(DESTDIR)$(PREFIX)/bin/fnet-register"
+	install -D -m 644 LICENSE "$(SHARE)/doc/fnet-register/LICENSE"
+	$(if $(MANPAGE),install -D -m 644 $(MANPAGE) "$(SHARE)/man/man1/fnet-register.1")
+	$(if $(CONFIGS),install -d "$(SHARE)/fnet-register/configs" && install -m 644 $(CONFIGS) "$(SHARE)/fnet-register/configs")
+
+uninstall: ## remove what install put there
+	rm -f "$(DESTDIR)$(PREFIX)/bin/fnet-register" "$(SHARE)/man/man1/fnet-register.1" "$(SHARE)/doc/fnet-register/LICENSE"
+	$(if $(CONFIGS),rm -f $(patsubst %,"$(SHARE)/fnet-register/%",$(CONFIGS)))
+	@rmdir "$(SHARE)/fnet-register/configs" "$(SHARE)/fnet-register" "$(SHARE)/doc/fnet-register" 2>/dev/null || true
 
 clean: ## remove everything that was built
 	rm -rf build build-san build-clang

@@ -1,0 +1,23 @@
+#!/bin/bash
+# Each header compiles alone, and twice in a row, under gcc and clang.
+. "$(dirname "$0")/lib.sh"
+flags=(-std=c17 -fsyntax-only -Wall -Wextra -Werror -D_GNU_SOURCE -I.)
+# shellcheck disable=SC2207
+flags+=($(pkg-config --cflags libtiff-4 libxml-2.0 libcjson 2>/dev/null))
+status=0
+for compiler in gcc clang; do
+    if ! command -v "$compiler" >/dev/null; then
+        echo "skipped: $compiler is not installed" >&2
+        continue
+    fi
+    while read -r header; do
+        # CUDA's own headers are on machines with CUDA only.
+        [[ $header != net/cuda/* || -n $(command -v nvcc) ]] || continue
+        if ! out=$(printf '#include "%s"\n#include "%s"\n' "$header" "$header" | "$compiler" "${flags[@]}" -x c - 2>&1); then
+            echo "$header:1: does not compile alone under $compiler:"
+            printf '%s\n' "$out" | head -n 5
+            status=1
+        fi
+    done < <(sources h)
+done
+exit $status
