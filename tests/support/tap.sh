@@ -14,8 +14,8 @@ need_shared() { [ -e "$FNR_SHARED/$1" ] || skip "no ../shared/$1"; }
 # expect_status N command... : runs it, keeps stdout and stderr in $scratch/out and $scratch/err.
 expect_status() {
     local want=$1; shift
-    "$@" >"$scratch/out" 2>"$scratch/err"
-    local got=$?
+    local got=0
+    "$@" >"$scratch/out" 2>"$scratch/err" || got=$? # a bare failure would end the test here: tests run under set -e
     [ $got -eq "$want" ] || { sed 's/^/# /' "$scratch/err" | tail -n 20; fail "exit status $got instead of $want: $*"; }
 }
 # expect_text FILE extended-regex : FILE is a path or out/err for the last command.
