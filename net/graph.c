@@ -85,15 +85,20 @@ int fnr_graph_find_param(const fnr_graph *g, const char *name)
     return -1;
 }
 
+static int extent_at(int extent, int level)
+{
+    return level >= 0 ? extent >> level : extent << -level;
+}
+
 /* The shape without any check. */
 static fnr_shape shape_at(const fnr_graph *g, int value, const fnr_shape *input)
 {
     const fnr_value *v = &g->values[value];
     fnr_shape s = *input;
     s.c = v->channels;
-    s.d = s.spatial == 3 ? s.d >> v->level : 1;
-    s.h >>= v->level;
-    s.w >>= v->level;
+    s.d = s.spatial == 3 ? extent_at(s.d, v->level) : 1;
+    s.h = extent_at(s.h, v->level);
+    s.w = extent_at(s.w, v->level);
     return s;
 }
 

@@ -31,7 +31,7 @@ typedef struct {
 
 typedef struct {
     int channels;
-    int level; /* spatial extents are the input's >> level */
+    int level; /* spatial extents are the input's / 2^level; negative: larger (a lone transposed convolution, in tests) */
 } fnr_value;
 
 typedef enum { FNR_PARAM_WEIGHT, FNR_PARAM_BIAS, FNR_PARAM_NORM_WEIGHT, FNR_PARAM_NORM_BIAS, FNR_PARAM_RUNNING_MEAN, FNR_PARAM_RUNNING_VAR } fnr_param_role;

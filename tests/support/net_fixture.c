@@ -1,7 +1,5 @@
 #include "tests/support/net_fixture.h"
 
-#include <cjson/cJSON.h>
-
 #include "src/core/fs.h"
 
 static char *read_all(const char *relative, size_t *size)
@@ -11,6 +9,16 @@ static char *read_all(const char *relative, size_t *size)
     char *data = NULL;
     assert_ok(fnr_read_file(path, (size_t)1 << 30, &data, size, &err), err);
     return data;
+}
+
+cJSON *fnr_fixture_json(const char *relative)
+{
+    size_t size = 0;
+    char *text = read_all(relative, &size);
+    cJSON *json = cJSON_Parse(text);
+    free(text);
+    assert_non_null(json);
+    return json;
 }
 
 static fnr_fixture_entry read_entry(const cJSON *item)
@@ -30,11 +38,7 @@ static fnr_fixture_entry read_entry(const cJSON *item)
 
 fnr_fixture_index fnr_fixture_read_index(const char *relative)
 {
-    size_t size = 0;
-    char *text = read_all(relative, &size);
-    cJSON *json = cJSON_Parse(text);
-    free(text);
-    assert_non_null(json);
+    cJSON *json = fnr_fixture_json(relative);
     const cJSON *tensors = cJSON_GetObjectItem(json, "tensors"), *item;
     fnr_fixture_index index = {.entries = calloc((size_t)cJSON_GetArraySize(tensors) + 1, sizeof *index.entries)};
     assert_non_null(index.entries);

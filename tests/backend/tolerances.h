@@ -1,0 +1,75 @@
+/* How far a backend may be from the truth: one table, with the reasons.  What was measured stands in net/README.md. */
+#ifndef FNR_TESTS_BACKEND_TOLERANCES_H
+#define FNR_TESTS_BACKEND_TOLERANCES_H
+
+#include "tests/support/net_rig.h"
+
+typedef enum {
+    FNR_TOL_HAND,
+    FNR_TOL_OUTPUT,
+    FNR_TOL_LOSS,
+    FNR_TOL_GRADIENT,
+    FNR_TOL_STATISTICS,
+    FNR_TOL_EVALUATION,
+    FNR_TOL_LATER_LOSS,
+    FNR_TOL_LATER_OUTPUT,
+    FNR_TOL_LATER_OUTPUT_FLIPPED,
+    FNR_TOL_FINAL_P99,
+    FNR_TOL_FINAL_P99_FLIPPED,
+    FNR_TOL_FINAL_L2,
+    FNR_TOL_FINAL_L2_FLIPPED,
+    FNR_TOL_MOMENTS,
+    FNR_TOL_COUNT
+} fnr_tolerance_kind;
+
+typedef struct {
+    fnr_tolerance_kind kind;
+    double direct, winograd; /* sums of products in float32 or better; Winograd F(4x4, 3x3) */
+    const char *why;
+} fnr_tolerance_row;
+
+/* Errors are relative L2 unless said.  PyTorch's own float32 run is off by 1e-6..4e-6 (output) and up to 1.2e-5 (gradients) from
+ * its float64 run on these networks.
+ *
+ * "Flipped": a ReLU input within rounding of zero falls on the other side, which changes gradients by up to 1 %, and Adam turns
+ * that into parameter changes of up to lr = 1e-3.  Run in float64, the loops of the ref backend reproduce PyTorch's float64
+ * losses to 11 digits and its float32 parameters to 3e-7 (99th percentile), so what remains is rounding, not a wrong step. */
+static const fnr_tolerance_row fnr_tolerances[FNR_TOL_COUNT] = {
+    {FNR_TOL_HAND, 2e-6, 2e-5, "|got - want| / (1 + |want|): whole numbers, or a handful of float32 roundings"},
+    {FNR_TOL_OUTPUT, 2e-5, 5e-5, "a few times PyTorch's own float32 error"},
+    {FNR_TOL_LOSS, 1e-6, 2e-6, "relative; a mean over all pixels, recorded in float32 in fixtures/net"},
+    {FNR_TOL_GRADIENT, 5e-5, 1e-4, "worst tensor; a few times PyTorch's own float32 error"},
+    {FNR_TOL_STATISTICS, 1e-5, 2e-5, "means and variances of activations that are good to 1e-6"},
+    {FNR_TOL_EVALUATION, 1e-6, 5e-6, "no batch statistics that would amplify rounding"},
+    {FNR_TOL_LATER_LOSS, 5e-6, 2e-5, "relative; behind one or two Adam steps"},
+    {FNR_TOL_LATER_OUTPUT, 5e-5, 1e-3, "behind one or two Adam steps"},
+    {FNR_TOL_LATER_OUTPUT_FLIPPED, 5e-3, 5e-3, "flips: a float64 run is off by 2e-4 from the record too"},
+    {FNR_TOL_FINAL_P99, 1e-5, 1e-4, "99th percentile of |difference| where a step is 1e-3"},
+    {FNR_TOL_FINAL_P99_FLIPPED, 3e-4, 3e-4, "99th percentile of |difference| where a step is 1e-3, with flips"},
+    {FNR_TOL_FINAL_L2, 5e-5, 5e-4, "all parameters as one vector"},
+    {FNR_TOL_FINAL_L2_FLIPPED, 2e-3, 2e-3, "all parameters as one vector, with flips; a wrong Adam step would be above 2e-2"},
+    {FNR_TOL_MOMENTS, 1e-4, 1e-3, "gradients of three steps, squared in the second moment"},
+};
+
+static inline double fnr_tolerance(fnr_tolerance_kind kind, const fnr_variant *variant)
+{
+    const fnr_tolerance_row *row = &fnr_tolerances[kind];
+    assert_int_equal(row->kind, kind);
+    return variant->options.winograd ? row->winograd : row->direct;
+}
+
+/* Fails (for NaN too) unless error is at most the tolerance. */
+static inline void fnr_judge(const fnr_variant *variant, const char *record, fnr_tolerance_kind kind, double error,
+                             const char *what)
+{
+    const double limit = fnr_tolerance(kind, variant);
+    if (getenv("FNR_TEST_REPORT")) {
+        printf("# %-16s %-14s tolerance %2d %.1e  measured %.1e  %s\n", variant->name, record, (int)kind, limit, error, what);
+    }
+    if (!(error <= limit)) {
+        fail_msg("%s on %s, %s: error %.3g, tolerance %.1g (%s)", variant->name, record, what, error, limit,
+                 fnr_tolerances[kind].why);
+    }
+}
+
+#endif
