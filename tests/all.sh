@@ -15,31 +15,33 @@ tally=$(mktemp)
 trap 'rm -f "$tally"' EXIT
 export FNR_TALLY=$tally
 
+# A build counts as one test; the tests of a build that failed are not run.
 build() { # name, make arguments...
     local name=$1 start=$SECONDS log
     shift
     log=$(mktemp)
-    if $make --no-print-directory -s -j"$jobs" "$@" >"$log" 2>&1; then
+    if $make --no-print-directory -s -k -j"$jobs" "$@" >"$log" 2>&1; then
         printf '%-44s %4d passed %3d failed %3d skipped  %4d s\n' "$name" 1 0 0 $((SECONDS - start))
         echo "1 0 0" >>"$tally"
     else
         printf '%-44s %4d passed %3d failed %3d skipped  %4d s\n' "$name" 0 1 0 $((SECONDS - start))
         echo "0 1 0" >>"$tally"
         tail -n 60 "$log" | sed 's/^/    /'
+        false
     fi
+    local status=$?
     rm -f "$log"
+    return $status
 }
 
 echo "== normal build"
-build "gcc" BUILD="$normal" all tests
-tests/run.sh "$normal"
+build "gcc" BUILD="$normal" all tests && tests/run.sh "$normal"
 
 echo "== sanitizers: ${sanitized[*]}"
-build "gcc -fsanitize=address,undefined" SAN=1 BUILD="$normal" all test-some AREAS="${sanitized[*]}"
-tests/run.sh "$normal-san" "${sanitized[@]/%//}"
+build "gcc -fsanitize=address,undefined" SAN=1 BUILD="$normal" all test-some AREAS="${sanitized[*]}" &&
+    tests/run.sh "$normal-san" "${sanitized[@]/%//}"
 
 echo "== clang"
-build "clang -Werror" CC=clang CXX=clang++ BUILD=build-clang OPT=-O0 WERROR=1 all tests
-tests/run.sh build-clang core/
+build "clang -Werror" CC=clang CXX=clang++ BUILD=build-clang OPT=-O0 WERROR=1 all tests && tests/run.sh build-clang core/
 
 awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 || p == 0 }' "$tally"

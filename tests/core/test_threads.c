@@ -77,6 +77,7 @@ static void bodies_really_run_at_once(void **state)
     fnr_parallel_for(2, meet, &s);
     assert_true(s.met[0] && s.met[1]);
 #else
+    print_message("skipped: this build has no OpenMP\n");
     skip();
 #endif
 }
