@@ -50,12 +50,32 @@ static void silent(void *context, const char *message, xmlParserSeverities sever
     (void)context, (void)message, (void)severity, (void)locator;
 }
 
+/* Stops at the first Pixels: thousands of Plane elements behind it need no parsing. */
+static bool find_pixels(xmlTextReaderPtr reader)
+{
+    bool in_ome = false;
+    while (xmlTextReaderRead(reader) == 1) {
+        if (xmlTextReaderNodeType(reader) != XML_READER_TYPE_ELEMENT) {
+            continue;
+        }
+        const char *name = (const char *)xmlTextReaderConstLocalName(reader);
+        if (!in_ome && strcmp(name, "OME") != 0) {
+            return false; /* another vocabulary */
+        }
+        in_ome = true;
+        if (strcmp(name, "Pixels") == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool fnr_ome_parse(const char *text, fnr_ome *out)
 {
     *out = (fnr_ome){.size_z = 1, .size_c = 1, .size_t_ = 1};
     const size_t size = strlen(text);
     /* OME has no document type; without one there are no entities to expand. */
-    if (size > INT32_MAX || !strstr(text, "<OME") || strstr(text, "<!DOCTYPE")) {
+    if (size > INT32_MAX || !strstr(text, "OME") || strstr(text, "<!DOCTYPE")) {
         return false;
     }
     xmlTextReaderPtr reader =
@@ -64,14 +84,9 @@ bool fnr_ome_parse(const char *text, fnr_ome *out)
         return false;
     }
     xmlTextReaderSetErrorHandler(reader, silent, NULL);
-    bool found = false;
-    /* Stops at the first Pixels: thousands of Plane elements behind it need no parsing. */
-    while (!found && xmlTextReaderRead(reader) == 1) {
-        const xmlChar *name = xmlTextReaderConstLocalName(reader);
-        if (xmlTextReaderNodeType(reader) == XML_READER_TYPE_ELEMENT && name && strcmp((const char *)name, "Pixels") == 0) {
-            read_pixels(reader, out);
-            found = true;
-        }
+    const bool found = find_pixels(reader);
+    if (found) {
+        read_pixels(reader, out);
     }
     xmlFreeTextReader(reader);
     return found;

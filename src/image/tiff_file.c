@@ -14,40 +14,42 @@ enum { PAGES_MAX = 65535 };
 
 void fnr_tiff_log_clear(fnr_tiff_log *log)
 {
-    log->text[0] = 0;
-    log->warned = false;
+    *log = (fnr_tiff_log){0};
 }
 
-const char *fnr_tiff_log_suffix(const fnr_tiff_log *log, char buf[432])
+const char *fnr_tiff_log_suffix(const fnr_tiff_log *log, char buf[FNR_TIFF_SUFFIX_MAX])
 {
+    const char *first = log->first_error[0] ? log->first_error : log->last_warning;
+    const char *last = strcmp(first, log->last_error) == 0 ? "" : log->last_error;
     buf[0] = 0;
-    if (log->text[0]) {
-        snprintf(buf, 432, " (libtiff: %s)", log->text);
+    if (first[0]) {
+        snprintf(buf, FNR_TIFF_SUFFIX_MAX, " (libtiff: %s%s%s)", first, last[0] ? "; " : "", last);
     }
     return buf;
 }
 
-static void one_line(char *text)
+/* "module: text" on one line; the module is often just the file's name, which our messages begin with. */
+static void format_message(char out[200], const char *module, const char *fmt, va_list args)
 {
-    for (; *text; text++) {
-        if ((unsigned char)*text < ' ') {
-            *text = ' ';
+    const bool named = module && !strchr(module, '/') && !strchr(module, '.');
+    const int used = snprintf(out, 200, "%s%s", named ? module : "", named ? ": " : "");
+    if (used >= 0 && used < 200) {
+        vsnprintf(out + used, (size_t)(200 - used), fmt, args);
+    }
+    for (char *p = out; *p; p++) {
+        if ((unsigned char)*p < ' ') {
+            *p = ' ';
         }
     }
 }
 
-/* The first error is the cause; those behind it are its echoes.  The module is often just the file's name. */
 static int on_error(TIFF *tif, void *user, const char *module, const char *fmt, va_list args)
 {
     fnr_tiff_log *log = user;
     (void)tif;
-    if (log && !log->text[0]) {
-        const bool named = module && !strchr(module, '/') && !strchr(module, '.');
-        const int used = snprintf(log->text, sizeof log->text, "%s%s", named ? module : "", named ? ": " : "");
-        if (used >= 0 && (size_t)used < sizeof log->text) {
-            vsnprintf(log->text + used, sizeof log->text - (size_t)used, fmt, args);
-        }
-        one_line(log->text);
+    format_message(log->last_error, module, fmt, args);
+    if (!log->first_error[0]) {
+        memcpy(log->first_error, log->last_error, sizeof log->first_error);
     }
     return 1; /* handled: libtiff prints nothing */
 }
@@ -55,10 +57,8 @@ static int on_error(TIFF *tif, void *user, const char *module, const char *fmt, 
 static int on_warning(TIFF *tif, void *user, const char *module, const char *fmt, va_list args)
 {
     fnr_tiff_log *log = user;
-    (void)tif, (void)module, (void)fmt, (void)args;
-    if (log) {
-        log->warned = true;
-    }
+    (void)tif;
+    format_message(log->last_warning, module, fmt, args);
     return 1;
 }
 
@@ -101,10 +101,10 @@ static TIFF *open_tiff(int fd, fnr_tiff_file *f, fnr_error *err)
     /* Nothing that libtiff keeps for itself is larger than the file, but for tables and codec buffers. */
     const uint64_t most = f->size + ((uint64_t)64 << 20);
     TIFFOpenOptionsSetMaxSingleMemAlloc(options, most < INT64_MAX ? (tmsize_t)most : INT64_MAX);
-    TIFF *tif = TIFFFdOpenExt(fd, f->path, "rm", options);
+    TIFF *tif = TIFFFdOpenExt(fd, fnr_path_base(f->path), "rm", options);
     TIFFOpenOptionsFree(options);
     if (!tif) {
-        char why[432];
+        char why[FNR_TIFF_SUFFIX_MAX];
         fnr_fail(err, FNR_E_FORMAT, "%s: not a readable TIFF file%s", f->path, fnr_tiff_log_suffix(&f->log, why));
     }
     return tif;
@@ -152,7 +152,7 @@ bool fnr_tiff_goto(fnr_tiff_file *f, int page, fnr_error *err)
     /* The next page is one step; any other is a walk from the first. */
     const int ok = now + 1 == (tdir_t)page ? TIFFReadDirectory(f->tif) : TIFFSetDirectory(f->tif, (tdir_t)page);
     if (!ok) {
-        char why[432];
+        char why[FNR_TIFF_SUFFIX_MAX];
         return fnr_fail(err, FNR_E_FORMAT, "%s: there is no readable page %d%s", f->path, page,
                         fnr_tiff_log_suffix(&f->log, why));
     }
@@ -183,9 +183,9 @@ bool fnr_tiff_count_pages(fnr_tiff_file *f, int *pages, fnr_error *err)
     if (f->pages == 0) {
         fnr_tiff_log_clear(&f->log);
         const tdir_t count = TIFFNumberOfDirectories(f->tif);
-        if (f->log.text[0]) { /* a loop, or an offset that leads nowhere */
-            char why[432];
-            return fnr_fail(err, FNR_E_FORMAT, "%s: the chain of pages is broken after page %u%s", f->path, (unsigned)count,
+        if (f->log.first_error[0] || f->log.last_warning[0]) { /* an offset that leads nowhere; loops are only warned about */
+            char why[FNR_TIFF_SUFFIX_MAX];
+            return fnr_fail(err, FNR_E_FORMAT, "%s: the chain of pages breaks at page %u%s", f->path, (unsigned)count,
                             fnr_tiff_log_suffix(&f->log, why));
         }
         if (count > PAGES_MAX) {

@@ -6,14 +6,16 @@
 #include <tiffio.h>
 #include "src/image/tiff.h"
 
+/* What libtiff said since the last fnr_tiff_log_clear(); "" when nothing.  The first error is usually the cause, but libtiff
+ * also calls harmless things errors, so the last one is kept as well. */
 typedef struct {
-    char text[400]; /* libtiff's first error since the last fnr_tiff_log_clear(); "" when none */
-    bool warned;    /* a warning came in that time */
+    char first_error[200], last_error[200], last_warning[200];
 } fnr_tiff_log;
 
 void fnr_tiff_log_clear(fnr_tiff_log *log);
-/* " (libtiff: ...)" when libtiff said something, else "". */
-const char *fnr_tiff_log_suffix(const fnr_tiff_log *log, char buf[432]);
+/* " (libtiff: ...)" with the errors, or without one the warning; "" when there was neither. */
+#define FNR_TIFF_SUFFIX_MAX 432
+const char *fnr_tiff_log_suffix(const fnr_tiff_log *log, char buf[FNR_TIFF_SUFFIX_MAX]);
 /* Handlers of libtiff that write into `log` and print nothing; NULL and an error without memory. Free with
  * TIFFOpenOptionsFree() once the file is open; `log` must outlive the TIFF handle. */
 TIFFOpenOptions *fnr_tiff_options(fnr_tiff_log *log, const char *path, fnr_error *err);

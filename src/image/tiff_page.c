@@ -291,24 +291,36 @@ static bool forgives_silently(int compression)
     }
 }
 
+/* libtiff reads uncompressed data by the size they should have, into the next strip when these are shorter. */
+static bool too_short(const fnr_tiff_file *f, const fnr_tiff_page *p, uint32_t index, size_t bytes)
+{
+    return p->compression == COMPRESSION_NONE && TIFFGetStrileByteCount(f->tif, index) < bytes;
+}
+
+static bool decode(fnr_tiff_file *f, const fnr_tiff_page *p, uint32_t index, void *raw, size_t bytes)
+{
+    fnr_tiff_log_clear(&f->log);
+    if (p->plane_offset > 0) {
+        return read_behind(f, p, index, raw, bytes);
+    }
+    if (too_short(f, p, index, bytes)) {
+        return false;
+    }
+    const tmsize_t n = p->tiled ? TIFFReadEncodedTile(f->tif, index, raw, (tmsize_t)bytes)
+                                : TIFFReadEncodedStrip(f->tif, index, raw, (tmsize_t)bytes);
+    return n == (tmsize_t)bytes && !f->log.first_error[0] && !(f->log.last_warning[0] && forgives_silently(p->compression));
+}
+
 bool fnr_tiff_block_decode(fnr_tiff_file *f, const fnr_tiff_page *p, int bx, int by, void *raw, fnr_error *err)
 {
     const uint32_t index = (uint32_t)by * (uint32_t)p->across + (uint32_t)bx;
     const size_t bytes = p->tiled ? p->block_bytes : p->row_bytes * (size_t)fnr_tiff_block_rows(p, by);
-    bool ok;
-    fnr_tiff_log_clear(&f->log);
-    if (p->plane_offset > 0) {
-        ok = read_behind(f, p, index, raw, bytes);
-    } else {
-        const tmsize_t n = p->tiled ? TIFFReadEncodedTile(f->tif, index, raw, (tmsize_t)bytes)
-                                    : TIFFReadEncodedStrip(f->tif, index, raw, (tmsize_t)bytes);
-        ok = n == (tmsize_t)bytes && !f->log.text[0] && !(f->log.warned && forgives_silently(p->compression));
+    if (decode(f, p, index, raw, bytes)) {
+        return true;
     }
-    if (!ok) {
-        char why[432];
-        return fnr_fail(err, FNR_E_FORMAT, "%s: page %d: %s %u of %u (from pixel x %lld, y %lld) cannot be decoded%s", f->path,
-                        p->page, p->tiled ? "tile" : "strip", index, (unsigned)p->across * (unsigned)p->down,
-                        (long long)bx * p->block_w, (long long)by * p->block_h, fnr_tiff_log_suffix(&f->log, why));
-    }
-    return true;
+    char why[FNR_TIFF_SUFFIX_MAX];
+    fnr_tiff_log_suffix(&f->log, why);
+    return fnr_fail(err, FNR_E_FORMAT, "%s: page %d: %s %u of %u (from pixel x %lld, y %lld) cannot be decoded%s", f->path,
+                    p->page, p->tiled ? "tile" : "strip", index, (unsigned)p->across * (unsigned)p->down,
+                    (long long)bx * p->block_w, (long long)by * p->block_h, why[0] ? why : ": bytes are missing");
 }

@@ -28,7 +28,7 @@ struct fnr_tiff_writer {
 
 static bool fail_write(fnr_tiff_writer *wr, fnr_error *err)
 {
-    char why[432];
+    char why[FNR_TIFF_SUFFIX_MAX];
     const int fault = errno;
     wr->failed = true;
     fnr_tiff_log_suffix(&wr->log, why);
@@ -159,7 +159,7 @@ static bool close_and_commit(fnr_tiff_writer *wr, fnr_error *err)
     fnr_tiff_log_clear(&wr->log);
     TIFFClose(wr->tif);
     wr->tif = NULL;
-    if (wr->log.text[0]) {
+    if (wr->log.first_error[0]) {
         return fail_write(wr, err);
     }
     return fnr_atomic_commit(&wr->target, err);

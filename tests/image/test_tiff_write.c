@@ -224,6 +224,28 @@ static void full_disk(void **state)
     fnr_image_free(&im);
 }
 
+/* Space that was missing for a moment only: the file has a hole and must not get its name. */
+static void full_for_a_moment(void **state)
+{
+    (void)state;
+    struct rlimit before;
+    fnr_error err = {0};
+    fnr_image im = patterned(900, 700, 1, FNR_F32);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    fnr_tiff_writer *wr = fnr_tiff_writer_open(temp("hole.tif"), 900, 700, FNR_F32, 0, false, &err);
+    assert_true(wr && fnr_tiff_writer_rows(wr, im.v.px, 200, &err));
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = 1000000, .rlim_max = before.rlim_max});
+    bool ok = fnr_tiff_writer_rows(wr, fnr_at(&im.v, 0, 200, 0, 0), 300, &err);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_false(ok);
+    assert_non_null(strstr(err.message, "File too large"));
+    assert_false(fnr_tiff_writer_rows(wr, fnr_at(&im.v, 0, 500, 0, 0), 200, &err));
+    assert_false(fnr_tiff_writer_close(wr, &err));
+    assert_int_equal(access(temp("hole.tif"), F_OK), -1);
+    fnr_image_free(&im);
+}
+
 static void no_such_folder(void **state)
 {
     (void)state;
@@ -240,7 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(round_trips),          cmocka_unit_test(as_libtiff_sees_it),   cmocka_unit_test(strided_view),
         cmocka_unit_test(rows_in_odd_portions), cmocka_unit_test(wrong_number_of_rows), cmocka_unit_test(full_disk),
-        cmocka_unit_test(no_such_folder),
+        cmocka_unit_test(full_for_a_moment),    cmocka_unit_test(no_such_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
