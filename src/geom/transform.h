@@ -58,7 +58,8 @@ void fnr_transform_format(const fnr_transform *t, char buf[FNR_TRANSFORM_TEXT]);
 bool fnr_transform_parse(const char *text, fnr_frame from, fnr_frame to, fnr_transform *out, fnr_error *err);
 
 /* Least squares of n weighted pairs from[i] -> to[i] (weights NULL = 1), closed form (Umeyama 1991 without reflection for the
- * similarity).  Fails when the points do not determine the model.  The frames of *out are FNR_FRAME_ANY: the caller names them. */
+ * similarity).  Fails when the points do not determine the model.  The frames of *out are FNR_FRAME_ANY: the caller names them.
+ */
 typedef enum { FNR_MODEL_RIGID, FNR_MODEL_SIMILARITY, FNR_MODEL_AFFINE } fnr_model_kind;
 bool fnr_transform_fit(fnr_model_kind kind, const fnr_point *from, const fnr_point *to, const double *weights, size_t n,
                        fnr_transform *out, fnr_error *err);
