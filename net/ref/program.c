@@ -198,7 +198,7 @@ bool fnr_ref_program_mse(fnr_program *p, const float *target, double *loss, fnr_
     }
     const double value = fnr_ref_mse(&p->tensors[p->graph->output], target);
     if (!isfinite(value)) {
-        p->stage = READY_FOR_FORWARD;
+        p->stage = READY_FOR_LOSS;
         return fnr_fail(err, FNR_E_NUMERIC, "the loss is not finite");
     }
     *loss = value;

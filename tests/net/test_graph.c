@@ -134,6 +134,20 @@ static void shapes_of_values(void **state)
     fnr_graph_free(&g);
 }
 
+/* Levels below zero are finer than the input. */
+static void finer_than_the_input(void **state)
+{
+    (void)state;
+    fnr_graph g = {.spatial = 3};
+    fnr_error err = {0};
+    fnr_shape s;
+    g.input = fnr_graph_add_value(&g, 5, 0);
+    g.output = fnr_graph_add_value(&g, 2, -1);
+    assert_ok(fnr_graph_value_shape(&g, g.output, &(fnr_shape){3, 2, 5, 3, 4, 7}, &s, &err), err);
+    assert_true(s.n == 2 && s.c == 2 && s.d == 6 && s.h == 8 && s.w == 14);
+    fnr_graph_free(&g);
+}
+
 static void descriptions_are_checked(void **state)
 {
     (void)state;
@@ -231,6 +245,7 @@ int main(void)
         cmocka_unit_test(multiply_accumulates_per_pixel),
         cmocka_unit_test(operations_use_every_parameter_once),
         cmocka_unit_test(shapes_of_values),
+        cmocka_unit_test(finer_than_the_input),
         cmocka_unit_test(descriptions_are_checked),
         cmocka_unit_test(broken_graphs_are_refused),
         cmocka_unit_test(initialisation),

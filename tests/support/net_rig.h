@@ -17,6 +17,8 @@ size_t fnr_variants(const fnr_variant **out);
 
 /* Runs each test once per variant (as "variant: name"), `state` being its fnr_variant. */
 int fnr_run_for_variants(const struct CMUnitTest *tests, size_t count);
+/* The same without ref, for comparisons with ref. */
+int fnr_run_for_others(const struct CMUnitTest *tests, size_t count);
 
 typedef struct {
     const fnr_variant *variant;
