@@ -1,0 +1,314 @@
+#include "net/train.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "net/prefetch.h"
+#include "net/validate.h"
+#include "src/core/mem.h"
+#include "src/core/threads.h"
+#include "src/core/timer.h"
+
+#define REPORT_EVERY_S    0.3
+#define MAX_CHECKPOINT_S  60.0
+#define STEP_SCHEDULE_ONE 0.60 /* of the steps: the rate drops ... */
+#define STEP_SCHEDULE_TWO 0.85 /* ... and drops again */
+
+typedef struct {
+    const fnr_backend_ops *be;
+    const fnr_train_options *opt;
+    const fnr_train_callbacks *cb;
+    fnr_model *model;
+    fnr_sampler *sampler;
+    fnr_prefetch *prefetch;
+    fnr_state *state;
+    fnr_program *program;
+    fnr_validator *validator; /* NULL without validation images */
+    double report_sum;        /* losses since the last report ... */
+    long report_count;        /* ... and how many */
+    double reported_loss;     /* the mean that was reported last; NaN before */
+    double start_s, last_report_s, last_save_s;
+    long start_step;
+} trainer;
+
+double fnr_train_lr(const fnr_train_options *opt, long step)
+{
+    double lr = opt->adam.lr;
+    const double last = opt->steps > 1 ? (double)(opt->steps - 1) : 1;
+    switch (opt->lr_schedule) {
+    case FNR_LR_COSINE:
+        lr *= opt->lr_final + (1 - opt->lr_final) * 0.5 * (1 + cos(M_PI * fmin((double)step / last, 1)));
+        break;
+    case FNR_LR_STEP:
+        lr *= (double)step >= STEP_SCHEDULE_ONE * (double)opt->steps ? opt->lr_final : 1;
+        lr *= (double)step >= STEP_SCHEDULE_TWO * (double)opt->steps ? opt->lr_final : 1;
+        break;
+    default:
+        break;
+    }
+    return step < opt->lr_warmup ? lr * (double)(step + 1) / (double)opt->lr_warmup : lr;
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------------------- */
+
+static bool check_options(const fnr_train_options *o, const fnr_model *m, fnr_error *err)
+{
+    if (o->steps < m->step) {
+        return fnr_fail(err, FNR_E_USAGE, "the state has done %ld steps already, training to %ld makes no sense", m->step,
+                        o->steps);
+    }
+    if (o->validate_every < 0 || !(o->checkpoint_every_s >= 0)) {
+        return fnr_fail(err, FNR_E_USAGE, "intervals of validation and checkpoints must not be negative");
+    }
+    const fnr_adam *a = &o->adam;
+    if (!(a->lr >= 0 && a->beta1 >= 0 && a->beta1 < 1 && a->beta2 >= 0 && a->beta2 < 1 && a->eps > 0)) {
+        return fnr_fail(err, FNR_E_USAGE, "Adam with lr %g, betas %g and %g, eps %g: needs lr >= 0, 0 <= beta < 1, eps > 0",
+                        a->lr, a->beta1, a->beta2, a->eps);
+    }
+    return true;
+}
+
+/* A state on the device with the model's parameters and moments. */
+static bool open_state(trainer *t, fnr_backend *device, fnr_error *err)
+{
+    fnr_model *m = t->model;
+    for (int i = 0; i < 2; i++) {
+        float **moment = i ? &m->moment2 : &m->moment1;
+        if (!*moment && !(*moment = fnr_calloc(m->graph.param_floats, sizeof **moment, "Adam moments", err))) {
+            return false;
+        }
+    }
+    return t->be->state_new(device, &m->graph, true, &t->state, err) &&
+           t->be->state_write(t->state, FNR_STATE_VALUES, m->values, err) &&
+           t->be->state_write(t->state, FNR_STATE_MOMENT1, m->moment1, err) &&
+           t->be->state_write(t->state, FNR_STATE_MOMENT2, m->moment2, err);
+}
+
+static bool open_trainer(trainer *t, fnr_backend *device, const fnr_pair *train, size_t n_train, const fnr_pair *val,
+                         size_t n_val, fnr_error *err)
+{
+    const fnr_netdesc *desc = &t->model->desc;
+    const fnr_sampler_options *o = &t->opt->sampler;
+    t->sampler = fnr_sampler_new(desc, train, n_train, o, err);
+    if (!t->sampler || !open_state(t, device, err)) {
+        return false;
+    }
+    const fnr_shape shape = {
+        .spatial = desc->spatial, .n = o->batch, .c = desc->in_channels, .d = o->patch_d, .h = o->patch_h, .w = o->patch_w};
+    if (!t->be->program_new(device, t->state, &shape, FNR_MODE_TRAIN, &t->program, err)) {
+        return false;
+    }
+    if (n_val > 0 && t->opt->validate_every > 0) {
+        t->validator = fnr_validator_new(t->be, device, t->state, desc, val, n_val, err);
+        if (!t->validator) {
+            return false;
+        }
+    }
+    const int threads = fnr_threads_get(), slots = threads < 8 ? 2 : threads > 32 ? 8 : threads / 4; /* many cores feed a GPU */
+    const size_t pixels = fnr_shape_count(&shape) / (size_t)desc->in_channels;
+    t->prefetch = fnr_prefetch_start(t->sampler, pixels * (size_t)desc->in_channels, pixels * (size_t)desc->out_channels,
+                                     t->model->step, t->opt->steps, slots, err);
+    t->start_step = t->model->step;
+    t->start_s = t->last_report_s = t->last_save_s = fnr_now_s();
+    return t->prefetch != NULL;
+}
+
+static void close_trainer(trainer *t)
+{
+    fnr_prefetch_stop(t->prefetch);
+    fnr_validator_free(t->validator);
+    if (t->program) {
+        t->be->program_free(t->program);
+    }
+    if (t->state) {
+        t->be->state_free(t->state);
+    }
+    fnr_sampler_free(t->sampler);
+}
+
+/* ---- saving and telling ---------------------------------------------------------------------------------------------------- */
+
+static bool all_finite(const float *v, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!isfinite(v[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Brings parameters and moments from the device into the model. */
+static bool fetch_model(trainer *t, fnr_error *err)
+{
+    fnr_model *m = t->model;
+    if (!t->be->state_read(t->state, FNR_STATE_VALUES, m->values, err) ||
+        !t->be->state_read(t->state, FNR_STATE_MOMENT1, m->moment1, err) ||
+        !t->be->state_read(t->state, FNR_STATE_MOMENT2, m->moment2, err)) {
+        return false;
+    }
+    const size_t n = m->graph.param_floats;
+    return (all_finite(m->values, n) && all_finite(m->moment1, n) && all_finite(m->moment2, n)) ||
+           fnr_fail(err, FNR_E_NUMERIC, "training stopped at step %ld: a parameter is not finite; use a smaller learning rate",
+                    m->step);
+}
+
+static bool save_last(trainer *t, fnr_error *err)
+{
+    t->last_save_s = fnr_now_s();
+    return fetch_model(t, err) && (!t->cb->save || t->cb->save(t->cb->ctx, t->model, false, err));
+}
+
+static bool save_best(trainer *t, fnr_error *err)
+{
+    if (!fetch_model(t, err)) {
+        return false;
+    }
+    fnr_model plain = *t->model; /* borrows everything but the training state */
+    plain.moment1 = plain.moment2 = NULL;
+    return !t->cb->save || t->cb->save(t->cb->ctx, &plain, true, err);
+}
+
+static fnr_train_status status_of(const trainer *t)
+{
+    const fnr_model *m = t->model;
+    const fnr_history_row *best = fnr_model_best(m), *last = m->n_history ? &m->history[m->n_history - 1] : NULL;
+    const double elapsed = fnr_now_s() - t->start_s;
+    return (fnr_train_status){.step = m->step,
+                              .steps = t->opt->steps,
+                              .loss = t->report_count ? t->report_sum / (double)t->report_count : t->reported_loss,
+                              .val_loss = last ? last->val_loss : NAN,
+                              .val_r = last ? last->val_r : NAN,
+                              .best_val_r = best ? best->val_r : NAN,
+                              .best_step = best ? best->step : 0,
+                              .steps_per_s = elapsed > 0 ? (double)(m->step - t->start_step) / elapsed : 0};
+}
+
+static void report(trainer *t)
+{
+    const fnr_train_status s = status_of(t);
+    if (t->cb->status) {
+        t->cb->status(t->cb->ctx, &s);
+    }
+    t->reported_loss = s.loss;
+    t->report_sum = 0;
+    t->report_count = 0;
+    t->last_report_s = fnr_now_s();
+}
+
+/* ---- one step -------------------------------------------------------------------------------------------------------------- */
+
+/* The user looks for the image that did it. */
+static bool fail_not_finite(const trainer *t, fnr_error *err)
+{
+    char names[600] = "";
+    size_t used = 0;
+    for (int i = 0; i < t->opt->sampler.batch && used < sizeof names; i++) {
+        const fnr_pair *p = fnr_sampler_pair(t->sampler, t->model->step, i);
+        bool seen = false;
+        for (int k = 0; k < i && !seen; k++) {
+            seen = fnr_sampler_pair(t->sampler, t->model->step, k) == p;
+        }
+        if (!seen) {
+            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", p->name);
+        }
+    }
+    return fnr_fail(
+        err, FNR_E_NUMERIC,
+        "training stopped at step %ld: the loss is not finite; the images of that batch: %s. Look for pixels that are not "
+        "numbers in them, or use a smaller learning rate",
+        t->model->step + 1, names);
+}
+
+static bool train_step(trainer *t, fnr_error *err)
+{
+    const float *x, *y;
+    double loss = NAN;
+    fnr_model *m = t->model;
+    fnr_adam hyper = t->opt->adam;
+    hyper.lr = fnr_train_lr(t->opt, m->step);
+    fnr_prefetch_next(t->prefetch, &x, &y);
+    fnr_error failure = {0};
+    bool ok = t->be->forward(t->program, x, NULL, &failure) && t->be->mse(t->program, y, &loss, &failure);
+    if ((ok && !isfinite(loss)) || (!ok && failure.code == FNR_E_NUMERIC)) {
+        return fail_not_finite(t, err);
+    }
+    ok = ok && t->be->backward(t->program, NULL, &failure) && t->be->adam(t->state, &hyper, m->step + 1, &failure);
+    if (!ok) {
+        return fnr_fail(err, failure.code, "training step %ld: %s", m->step + 1, failure.message);
+    }
+    m->step++;
+    m->loss_sum += loss;
+    m->loss_count++;
+    t->report_sum += loss;
+    t->report_count++;
+    return true;
+}
+
+/* Adds a row to the history; keeps the parameters when they are the best so far. */
+static bool validate(trainer *t, fnr_error *err)
+{
+    fnr_model *m = t->model;
+    fnr_history_row row = {
+        .step = m->step, .loss = m->loss_count ? m->loss_sum / (double)m->loss_count : NAN, .val_loss = NAN, .val_r = NAN};
+    if (t->validator && !fnr_validator_run(t->validator, &row.val_loss, &row.val_r, err)) {
+        return false;
+    }
+    if (!fnr_grow(&m->history, &m->history_capacity, m->n_history, sizeof *m->history, "training history", err)) {
+        return false;
+    }
+    m->history[m->n_history++] = row;
+    m->loss_sum = 0;
+    m->loss_count = 0;
+    const bool best = fnr_model_best(m) == &m->history[m->n_history - 1];
+    const bool ok = !best || save_best(t, err);
+    report(t);
+    return ok;
+}
+
+static bool is_validation_step(const fnr_train_options *o, long step)
+{
+    return o->validate_every > 0 && (step % o->validate_every == 0 || step == o->steps);
+}
+
+static bool run(trainer *t, const fnr_cancel *cancel, fnr_error *err)
+{
+    const fnr_train_options *o = t->opt;
+    const double checkpoint_s = fmin(o->checkpoint_every_s, MAX_CHECKPOINT_S);
+    while (t->model->step < o->steps) {
+        if (fnr_cancelled(cancel)) {
+            const long step = t->model->step;
+            return save_last(t, err) &&
+                   fnr_fail(err, FNR_E_CANCELLED, "training stopped after step %ld of %ld; its state is saved", step, o->steps);
+        }
+        if (!train_step(t, err) || (is_validation_step(o, t->model->step) && !validate(t, err))) {
+            return false;
+        }
+        const double now = fnr_now_s();
+        if (now - t->last_report_s >= REPORT_EVERY_S) {
+            report(t);
+        }
+        if (now - t->last_save_s >= checkpoint_s && !save_last(t, err)) {
+            return false;
+        }
+    }
+    return save_last(t, err) && (fnr_model_best(t->model) || save_best(t, err));
+}
+
+bool fnr_train(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model, const fnr_pair *train, size_t n_train,
+               const fnr_pair *val, size_t n_val, const fnr_train_options *opt, const fnr_train_callbacks *cb,
+               const fnr_cancel *cancel, fnr_train_status *final, fnr_error *err)
+{
+    static const fnr_train_callbacks silent = {0};
+    trainer t = {.be = be, .opt = opt, .cb = cb ? cb : &silent, .model = model, .reported_loss = NAN};
+    bool ok = check_options(opt, model, err) && open_trainer(&t, device, train, n_train, val, n_val, err) && run(&t, cancel, err);
+    if (ok && t.report_count > 0) {
+        report(&t);
+    }
+    if (final) {
+        *final = status_of(&t);
+    }
+    close_trainer(&t);
+    return ok;
+}

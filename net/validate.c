@@ -1,0 +1,201 @@
+#include "net/validate.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/core/mem.h"
+
+typedef struct {
+    const fnr_pair *pair;
+    int z, y, x;
+} crop;
+
+struct fnr_validator {
+    const fnr_backend_ops *be;
+    fnr_program *program;
+    fnr_shape in, out; /* n = 1 */
+    crop *crops;
+    size_t n_crops;
+    float *signal, *prediction; /* of one crop */
+};
+
+/* ---- which pixels -------------------------------------------------------------------------------------------------------- */
+
+static int floor_to(int value, int grid)
+{
+    return value / grid * grid;
+}
+
+/* The largest shape on the network's grid that fits into every image and keeps within FNR_VALIDATE_MAX_PX. */
+static bool choose_shape(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n, fnr_shape *shape, fnr_error *err)
+{
+    const int grid = fnr_netdesc_grid(desc);
+    *shape =
+        (fnr_shape){.spatial = desc->spatial, .n = 1, .c = desc->in_channels, .d = pairs[0].d, .h = pairs[0].h, .w = pairs[0].w};
+    for (size_t i = 0; i < n; i++) {
+        const fnr_pair *p = &pairs[i];
+        if (p->h < grid || p->w < grid || (desc->spatial == 3 && p->d < grid)) {
+            return fnr_fail(err, FNR_E_USAGE,
+                            "validation image '%s' has only %d x %d x %d px (w, h, d); a network of depth %d needs %d", p->name,
+                            p->w, p->h, p->d, desc->depth, grid);
+        }
+        shape->d = p->d < shape->d ? p->d : shape->d;
+        shape->h = p->h < shape->h ? p->h : shape->h;
+        shape->w = p->w < shape->w ? p->w : shape->w;
+    }
+    shape->d = desc->spatial == 3 ? floor_to(shape->d, grid) : 1;
+    const double area = (double)FNR_VALIDATE_MAX_PX / (double)n / shape->d;
+    const double side = sqrt(area), short_side = fmin(side, fmin(shape->h, shape->w));
+    const double long_side = fmin(area / short_side, 4 * short_side); /* no slivers */
+    const int w = (int)(shape->w < shape->h ? short_side : long_side), h = (int)(shape->w < shape->h ? long_side : short_side);
+    shape->w = floor_to(w < shape->w ? w : shape->w, grid);
+    shape->h = floor_to(h < shape->h ? h : shape->h, grid);
+    shape->w = shape->w < grid ? grid : shape->w;
+    shape->h = shape->h < grid ? grid : shape->h;
+    return true;
+}
+
+static size_t count_valid(const fnr_pair *p, int y0, int x0, int h, int w)
+{
+    size_t count = 0;
+    for (int y = y0; y < y0 + h; y++) {
+        const uint8_t *row = p->valid + (size_t)y * (size_t)p->w;
+        for (int x = x0; x < x0 + w; x++) {
+            count += row[x] != 0;
+        }
+    }
+    return count;
+}
+
+/* Looks at positions a quarter of a crop apart, the middle first. */
+static crop choose_crop(const fnr_pair *p, const fnr_shape *s)
+{
+    const int middle_y = (p->h - s->h) / 2, middle_x = (p->w - s->w) / 2;
+    crop best = {.pair = p, .z = (p->d - s->d) / 2, .y = middle_y, .x = middle_x};
+    if (!p->valid) {
+        return best;
+    }
+    const int step_y = s->h / 4 + 1, step_x = s->w / 4 + 1;
+    size_t most = count_valid(p, best.y, best.x, s->h, s->w);
+    for (int y = middle_y % step_y; y <= p->h - s->h; y += step_y) {
+        for (int x = middle_x % step_x; x <= p->w - s->w; x += step_x) {
+            const size_t count = count_valid(p, y, x, s->h, s->w);
+            if (count > most) {
+                most = count;
+                best.y = y;
+                best.x = x;
+            }
+        }
+    }
+    return best;
+}
+
+/* ---- life ---------------------------------------------------------------------------------------------------------------- */
+
+fnr_validator *fnr_validator_new(const fnr_backend_ops *be, fnr_backend *device, fnr_state *state, const fnr_netdesc *desc,
+                                 const fnr_pair *pairs, size_t n_pairs, fnr_error *err)
+{
+    fnr_shape in;
+    if (!choose_shape(desc, pairs, n_pairs, &in, err)) {
+        return NULL;
+    }
+    fnr_validator *v = fnr_calloc(1, sizeof *v, "validation", err);
+    if (!v) {
+        return NULL;
+    }
+    v->be = be;
+    v->in = v->out = in;
+    v->out.c = desc->out_channels;
+    v->signal = fnr_alloc_aligned(fnr_shape_count(&v->in), sizeof *v->signal, "validation", err);
+    v->prediction = v->signal ? fnr_alloc_aligned(fnr_shape_count(&v->out), sizeof *v->prediction, "validation", err) : NULL;
+    v->crops = v->prediction ? fnr_calloc(n_pairs, sizeof *v->crops, "validation", err) : NULL;
+    if (!v->crops || !be->program_new(device, state, &v->in, FNR_MODE_INFER, &v->program, err)) {
+        fnr_validator_free(v);
+        return NULL;
+    }
+    for (size_t i = 0; i < n_pairs; i++) {
+        v->crops[v->n_crops++] = choose_crop(&pairs[i], &v->in);
+    }
+    return v;
+}
+
+void fnr_validator_free(fnr_validator *v)
+{
+    if (v) {
+        if (v->program) {
+            v->be->program_free(v->program);
+        }
+        free(v->signal);
+        free(v->prediction);
+        free(v->crops);
+        free(v);
+    }
+}
+
+/* ---- running -------------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    double n, p, t, pp, tt, pt, square_error;
+} sums;
+
+/* Row y of the crop's plane (channel, z), as an offset into the pair's arrays. */
+static size_t row_offset(const crop *c, int channel, int z, int y)
+{
+    const fnr_pair *p = c->pair;
+    const size_t plane = (size_t)channel * (size_t)p->d + (size_t)(c->z + z);
+    return (plane * (size_t)p->h + (size_t)(c->y + y)) * (size_t)p->w + (size_t)c->x;
+}
+
+static void cut_signal(const crop *c, const fnr_shape *s, float *out)
+{
+    for (int row = 0; row < s->c * s->d * s->h; row++) {
+        const int channel = row / (s->d * s->h), z = row / s->h % s->d, y = row % s->h;
+        memcpy(out, c->pair->signal + row_offset(c, channel, z, y), (size_t)s->w * sizeof *out);
+        out += s->w;
+    }
+}
+
+static void add_row(const float *p, const float *t, const uint8_t *valid, int w, sums *s)
+{
+    for (int x = 0; x < w; x++) {
+        if (valid && !valid[x]) {
+            continue;
+        }
+        const double a = (double)p[x], b = (double)t[x];
+        s->n++;
+        s->p += a;
+        s->t += b;
+        s->pp += a * a;
+        s->tt += b * b;
+        s->pt += a * b;
+        s->square_error += (a - b) * (a - b);
+    }
+}
+
+static void add_crop(const crop *c, const fnr_shape *s, const float *prediction, sums *total)
+{
+    for (int row = 0; row < s->c * s->d * s->h; row++) {
+        const int channel = row / (s->d * s->h), z = row / s->h % s->d, y = row % s->h;
+        const uint8_t *valid = c->pair->valid ? c->pair->valid + (size_t)(c->y + y) * (size_t)c->pair->w + c->x : NULL;
+        add_row(prediction, c->pair->target + row_offset(c, channel, z, y), valid, s->w, total);
+        prediction += s->w;
+    }
+}
+
+bool fnr_validator_run(fnr_validator *v, double *mse, double *r, fnr_error *err)
+{
+    sums s = {0};
+    for (size_t i = 0; i < v->n_crops; i++) {
+        cut_signal(&v->crops[i], &v->in, v->signal);
+        if (!v->be->forward(v->program, v->signal, v->prediction, err)) {
+            fnr_error_prefix(err, "validation on '%s'", v->crops[i].pair->name);
+            return false;
+        }
+        add_crop(&v->crops[i], &v->out, v->prediction, &s);
+    }
+    const double var_p = s.n * s.pp - s.p * s.p, var_t = s.n * s.tt - s.t * s.t;
+    *mse = s.n > 0 ? s.square_error / s.n : NAN;
+    *r = var_p > 0 && var_t > 0 ? (s.n * s.pt - s.p * s.t) / sqrt(var_p * var_t) : NAN;
+    return true;
+}

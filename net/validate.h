@@ -1,0 +1,22 @@
+/* How good are the current parameters on images that training does not see?  Internal to training. */
+#ifndef FNR_NET_VALIDATE_H
+#define FNR_NET_VALIDATE_H
+
+#include "net/backend.h"
+#include "net/sampler.h"
+
+/* Pixels (voxels) that one validation looks at, at most. */
+#define FNR_VALIDATE_MAX_PX (1 << 20)
+
+typedef struct fnr_validator fnr_validator;
+
+/* One crop per pair, all of one shape, where the most pixels are valid (the middle of the image among equals).  Borrows
+ * everything; `state` holds the parameters that are judged. */
+fnr_validator *fnr_validator_new(const fnr_backend_ops *be, fnr_backend *device, fnr_state *state, const fnr_netdesc *desc,
+                                 const fnr_pair *pairs, size_t n_pairs, fnr_error *err);
+void fnr_validator_free(fnr_validator *v);
+
+/* Mean squared error and Pearson correlation over all valid pixels of all crops; NaN when there is none, or nothing varies. */
+bool fnr_validator_run(fnr_validator *v, double *mse, double *r, fnr_error *err);
+
+#endif
