@@ -1,12 +1,17 @@
 #!/bin/bash
 # Runs every test program and script, shows what failed, and ends with "N passed, N failed, N skipped".
-# Usage: tests/run.sh BUILD_DIR [name-filter...]     a test runs when its name, like core/test_fs, holds one of the filters
+# Usage: tests/run.sh BUILD_DIR [name-filter...]     a test runs when its name, like core/test_fs, holds one of the filters and none
+# of those that begin with '!'
 # With $FNR_TALLY set, the three numbers are appended to that file instead of printed (tests/all.sh adds them up).
 # A program is a cmocka binary that speaks TAP; a script is tests/*/test_*.sh and prints TAP lines ("ok", "not ok", "# SKIP") too.
 set -u
 build=$1
 shift
-filters=("${@:-}")
+filters=() unwanted=()
+for f in "$@"; do
+    [[ $f == !* ]] && unwanted+=("${f#!}") || filters+=("$f")
+done
+[ ${#filters[@]} -gt 0 ] || filters=("")
 export FNR_EXE="$PWD/$build/fnet-register" CMOCKA_MESSAGE_OUTPUT=TAP LC_ALL=C
 # Asking for too much memory is tested: the sanitizer must return NULL as malloc does, not end the program.
 export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
@@ -16,6 +21,9 @@ trap 'rm -f "$log"' EXIT
 
 wanted() { # name
     local f
+    for f in "${unwanted[@]}"; do
+        [[ $1 == *"$f"* ]] && return 1
+    done
     for f in "${filters[@]}"; do
         [[ $1 == *"$f"* ]] && return 0
     done
