@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "src/core/mem.h"
+#include "src/core/threads.h"
 
 /* One buffer and the thread that fills it: slot k of n makes steps first + k, first + k + n, ...  Because a batch depends on
  * its step alone, it does not matter which thread is faster. */
@@ -32,6 +33,7 @@ static void *fill_slot(void *arg)
 {
     slot *s = arg;
     fnr_prefetch *p = s->owner;
+    fnr_threads_set(1); /* this thread's own loops stay on it: a second pool would fight the training's for the processors */
     for (; s->step < p->end; s->step += p->n_slots) {
         pthread_mutex_lock(&p->mutex);
         while (s->full && !p->stopping) {

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* n <= 0 means all processors of the affinity mask.  Applies to this process's OpenMP pool. */
+/* n <= 0 means all processors of the affinity mask.  Applies to loops begun by the calling thread (the main thread's setting is
+ * the program's; a helper thread that calls fnr_threads_set(1) keeps to itself). */
 void fnr_threads_set(int n);
 int fnr_threads_get(void);
 
