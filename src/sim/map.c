@@ -50,7 +50,7 @@ static bool fit_rectangle(const fnr_sim_map *m, fnr_point origin, double w, doub
 {
     fnr_point from[GRID * GRID], to[GRID * GRID];
     for (int i = 0; i < GRID * GRID; i++) {
-        from[i] = (fnr_point){(w - 1.0) * (i % GRID) / (GRID - 1), (h - 1.0) * (i / GRID) / (GRID - 1)};
+        from[i] = (fnr_point){w * (i % GRID + 0.5) / GRID - 0.5, h * (i / GRID + 0.5) / GRID - 0.5};
         to[i] = fnr_sim_map_apply(m, (fnr_point){origin.x + from[i].x, origin.y + from[i].y});
     }
     if (!fnr_transform_fit(FNR_MODEL_SIMILARITY, from, to, NULL, GRID * GRID, best, err)) {
