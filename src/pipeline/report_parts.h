@@ -1,0 +1,62 @@
+/* Shared by the parts of the report writer: report.c (order of things), report_html.c (words and numbers), report_figures.c
+ * (pictures), report_style.c (CSS and JavaScript). */
+#ifndef FNR_PIPELINE_REPORT_PARTS_H
+#define FNR_PIPELINE_REPORT_PARTS_H
+
+#include <stdio.h>
+#include "src/pipeline/report.h"
+
+/* What stays in memory of a tile. */
+typedef struct {
+    char *name, *reason; /* owned */
+    int w, h;
+    fnr_verdict verdict;
+    bool has_transform;
+    fnr_transform tile_to_if;
+    double scale, rotation_deg, score, peak_ratio, content, flow_inliers, flow_rms_px, truth_error_px;
+} fnr_report_row;
+
+typedef struct {
+    fnr_report_row *rows;
+    size_t n_rows, capacity;
+} fnr_report_table;
+
+/* Pictures as base64 JPEG, NULL where there is none; owned. */
+typedef struct {
+    char *em, *prediction, *mbp, *overlay;
+    int w, h;
+} fnr_report_figures;
+
+typedef struct {
+    double lo, hi; /* shown as black and full */
+} fnr_report_range;
+
+/* The montage as the map's background, at most 1100 px wide; `range` is what the MBP crops use too. */
+bool fnr_report_montage_figure(const fnr_view *montage, fnr_report_range *range, char **jpeg, fnr_error *err);
+/* Longer side at most `side` px, all four together at most about `bytes` of text (quality gives way first). */
+bool fnr_report_tile_figures(const fnr_report_tile *t, const fnr_report_range *mbp, const fnr_report_range *prediction, int side,
+                             size_t bytes, fnr_report_figures *out, fnr_error *err);
+void fnr_report_figures_free(fnr_report_figures *f);
+
+/* A verdict as a word (also its CSS class) and as a shape. */
+typedef struct {
+    const char *word, *shape;
+} fnr_report_sign;
+extern const fnr_report_sign fnr_report_signs[4];
+
+/* Text for elements and attributes: the five special characters become entities, control characters and bytes that are not
+ * UTF-8 become U+FFFD. */
+void fnr_report_text(FILE *out, const char *text);
+
+void fnr_report_write_begin(FILE *out, const char *title, const char *version);
+void fnr_report_write_summary(FILE *out, const fnr_report_table *t);
+void fnr_report_write_facts(FILE *out, const fnr_report_fact *facts, size_t n);
+/* jpeg may be NULL: no map. */
+void fnr_report_write_map(FILE *out, const fnr_report_table *t, const char *jpeg, int w, int h);
+void fnr_report_write_table(FILE *out, const fnr_report_table *t);
+void fnr_report_write_card(FILE *out, const fnr_report_row *row, size_t number, const fnr_report_figures *f);
+void fnr_report_write_end(FILE *out);
+
+extern const char fnr_report_css[], fnr_report_script[];
+
+#endif
