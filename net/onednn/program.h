@@ -13,13 +13,7 @@
 #include "net/onednn/conv.h"
 #include "net/onednn/edge.h"
 #include "net/onednn/norm.h"
-
-struct fnr_backend {
-    fnr_dn_device dev;
-    const fnr_dn_kernels *kernels;
-    bool winograd;
-    size_t max_bytes;
-};
+#include "net/onednn/onednn.h"
 
 /* A tensor in the plan. */
 typedef struct {

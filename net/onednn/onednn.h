@@ -1,0 +1,16 @@
+/* An opened oneDNN device. */
+#ifndef FNR_NET_ONEDNN_ONEDNN_H
+#define FNR_NET_ONEDNN_ONEDNN_H
+
+#include "net/backend.h"
+#include "net/onednn/conv.h"
+#include "net/onednn/kernels.h"
+
+struct fnr_backend {
+    fnr_dn_device dev;
+    const fnr_dn_kernels *kernels;
+    bool winograd;
+    size_t max_bytes;
+};
+
+#endif
