@@ -70,8 +70,8 @@ typedef struct {
     const fnr_dn_edge *edge;
     const fnr_dn_planes *planes;
     fnr_dn_tensor blocks;
-    const float *scale, *shift, *bias;
-    bool relu;
+    const fnr_dn_norm *norm;
+    const float *bias;
     float *dense, *partial;
 } edge_job;
 
@@ -109,17 +109,16 @@ static void expand_item(void *ctx, size_t index)
         const image_row r = row_at(e, i);
         gather_planes(e, j->planes, r, rows);
         for (int b = 0; b < e->extent.blocks; b++) {
-            const fnr_dn_affine f = {.scale = j->scale + b * block, .shift = j->shift + b * block, .relu = j->relu};
+            const fnr_dn_affine f = fnr_dn_norm_affine(j->norm, b);
             e->kernels->expand_row((size_t)e->plain.w, n_rows, rows, e->expand + (size_t)b * (size_t)n_rows * 3 * (size_t)block, &f,
                                    blocked_row(e, j->blocks, r, b));
         }
     }
 }
 
-void fnr_dn_edge_expand(const fnr_dn_edge *e, const fnr_dn_planes *planes, const float *scale, const float *shift, bool relu,
-                        fnr_dn_tensor blocks)
+void fnr_dn_edge_expand(const fnr_dn_edge *e, const fnr_dn_planes *planes, const fnr_dn_norm *norm, fnr_dn_tensor blocks)
 {
-    edge_job job = {.edge = e, .planes = planes, .blocks = blocks, .scale = scale, .shift = shift, .relu = relu};
+    edge_job job = {.edge = e, .planes = planes, .blocks = blocks, .norm = norm};
     fnr_parallel_for(items(e), expand_item, &job);
 }
 

@@ -6,7 +6,7 @@
 #ifndef FNR_NET_ONEDNN_EDGE_H
 #define FNR_NET_ONEDNN_EDGE_H
 
-#include "net/onednn/tensor.h"
+#include "net/onednn/norm.h"
 
 #define FNR_DN_EDGE_PLAIN 4    /* most channels on the plain side */
 #define FNR_DN_EDGE_BLOCKED 1024 /* most channels on the blocked side */
@@ -25,9 +25,8 @@ size_t fnr_dn_edge_scratch_floats(const fnr_dn_edge *e);
 /* From PyTorch's (out, in, k...) weights. */
 void fnr_dn_edge_pack(fnr_dn_edge *e, const float *weights);
 
-/* blocks = affine(conv(planes)), with the affine of each block at scale/shift. Forward of a first, data gradient of a last one. */
-void fnr_dn_edge_expand(const fnr_dn_edge *e, const fnr_dn_planes *planes, const float *scale, const float *shift, bool relu,
-                        fnr_dn_tensor blocks);
+/* blocks = affine(conv(planes)), the affine being that of `norm`. Forward of a first, data gradient of a last one. */
+void fnr_dn_edge_expand(const fnr_dn_edge *e, const fnr_dn_planes *planes, const fnr_dn_norm *norm, fnr_dn_tensor blocks);
 /* dense = conv(blocks) + bias (NULL = 0); dense is (n, c, d, h, w). Forward of a last, data gradient of a first one. */
 void fnr_dn_edge_shrink(const fnr_dn_edge *e, fnr_dn_tensor blocks, const float *bias, float *dense);
 /* Gradient of the weights (PyTorch's order): planes hold the input of a first, the output gradient of a last one. */

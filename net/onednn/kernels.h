@@ -12,9 +12,10 @@
 
 #define FNR_DN_MAX_BLOCK 16
 
-/* Per-channel numbers of one block with which a batch norm turns x into y = max(scale * x + shift, 0). */
+/* Per-channel numbers of one block: y = max(scale * (x - mean) + shift, 0), without the maximum unless relu.  The mean is taken off
+ * first because a product with x itself would round at the size of the mean. */
 typedef struct {
-    const float *scale, *shift;
+    const float *mean, *scale, *shift;
     bool relu;
 } fnr_dn_affine;
 
@@ -40,10 +41,9 @@ typedef struct {
     /* Mean and sum of squared deviations from it, per channel. */
     void (*moments)(size_t pixels, const float *x, float *mean, float *m2);
     /* Per channel: sum of g and sum of g * (x - mean), where g is the gradient behind the ReLU. */
-    void (*norm_sums)(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, const float *mean, float *sum_g, float *sum_gx);
+    void (*norm_sums)(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, float *sum_g, float *sum_gx);
     /* dx = scale * g + slope * (x - mean) + offset.  dx == in->x is fine. */
-    void (*norm_grad)(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, const float *mean, const float *slope,
-                      const float *offset, float *dx);
+    void (*norm_grad)(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, const float *slope, const float *offset, float *dx);
     /* out = a + b (b NULL: copy); sum over the pixels. */
     void (*add)(size_t pixels, const float *a, const float *b, float *out);
     void (*sum)(size_t pixels, const float *x, float *out);

@@ -19,9 +19,9 @@ static inline vec *as_vec_out(float *p)
 }
 
 /* max returns its second operand when one is not a number: NaN passes the ReLU and ends in the loss, where it is found. */
-INLINE vec apply(vec x, vec scale, vec shift, vec low)
+INLINE vec apply(vec centred, vec scale, vec shift, vec low)
 {
-    return vmax(low, vfma(x, scale, shift));
+    return vmax(low, vfma(centred, scale, shift));
 }
 
 /* Below every finite number where there is no ReLU. */
@@ -32,19 +32,19 @@ INLINE vec lower_bound(const fnr_dn_affine *f)
 
 TARGET static void affine(size_t pixels, const float *x, const fnr_dn_affine *f, float *y, float *copy)
 {
-    const vec scale = *as_vec(f->scale), shift = *as_vec(f->shift), low = lower_bound(f);
+    const vec mean = *as_vec(f->mean), scale = *as_vec(f->scale), shift = *as_vec(f->shift), low = lower_bound(f);
     const vec *in = as_vec(x);
     vec *out = as_vec_out(y), *out2 = as_vec_out(copy);
     if (copy) {
         for (size_t i = 0; i < pixels; i++) {
-            vec v = apply(in[i], scale, shift, low);
+            vec v = apply(in[i] - mean, scale, shift, low);
             out[i] = v;
             out2[i] = v;
         }
         return;
     }
     for (size_t i = 0; i < pixels; i++) {
-        out[i] = apply(in[i], scale, shift, low);
+        out[i] = apply(in[i] - mean, scale, shift, low);
     }
 }
 
@@ -86,69 +86,66 @@ TARGET static void moments(size_t pixels, const float *x, float *mean, float *m2
 }
 
 /* Gradient behind the ReLU: zero where the forward pass gave zero, found by computing it again with the same rounding. */
-INLINE vec masked(vec x, vec g, const vec *dy2, size_t i, vec scale, vec shift, bool relu)
+INLINE vec masked(vec centred, vec g, const vec *dy2, size_t i, vec scale, vec shift, bool relu)
 {
     if (dy2) {
         g += dy2[i];
     }
-    return relu ? vgate(vfma(x, scale, shift), g) : g;
+    return relu ? vgate(vfma(centred, scale, shift), g) : g;
 }
 
-INLINE void norm_sums_loop(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, vec m, bool two, bool relu, vec *total)
+INLINE void norm_sums_loop(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, bool two, bool relu, vec *total)
 {
-    const vec scale = *as_vec(f->scale), shift = *as_vec(f->shift);
+    const vec mean = *as_vec(f->mean), scale = *as_vec(f->scale), shift = *as_vec(f->shift);
     const vec *x = as_vec(in->x), *dy1 = as_vec(in->dy1), *dy2 = two ? as_vec(in->dy2) : NULL;
     vec sg[2] = {vset1(0), vset1(0)}, sx[2] = {vset1(0), vset1(0)};
     size_t i = 0;
     for (; i + 2 <= pixels; i += 2) {
         for (int j = 0; j < 2; j++) {
-            vec g = masked(x[i + j], dy1[i + j], dy2, i + j, scale, shift, relu);
+            vec centred = x[i + j] - mean, g = masked(centred, dy1[i + j], dy2, i + j, scale, shift, relu);
             sg[j] += g;
-            sx[j] = vfma(g, x[i + j] - m, sx[j]);
+            sx[j] = vfma(g, centred, sx[j]);
         }
     }
     for (; i < pixels; i++) {
-        vec g = masked(x[i], dy1[i], dy2, i, scale, shift, relu);
+        vec centred = x[i] - mean, g = masked(centred, dy1[i], dy2, i, scale, shift, relu);
         sg[0] += g;
-        sx[0] = vfma(g, x[i] - m, sx[0]);
+        sx[0] = vfma(g, centred, sx[0]);
     }
     total[0] = sg[0] + sg[1];
     total[1] = sx[0] + sx[1];
 }
 
-TARGET static void norm_sums(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, const float *mean, float *sum_g, float *sum_gx)
+TARGET static void norm_sums(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, float *sum_g, float *sum_gx)
 {
     vec total[2];
-    const vec m = *as_vec(mean);
     if (in->dy2) {
-        f->relu ? norm_sums_loop(pixels, in, f, m, true, true, total) : norm_sums_loop(pixels, in, f, m, true, false, total);
+        f->relu ? norm_sums_loop(pixels, in, f, true, true, total) : norm_sums_loop(pixels, in, f, true, false, total);
     } else {
-        f->relu ? norm_sums_loop(pixels, in, f, m, false, true, total) : norm_sums_loop(pixels, in, f, m, false, false, total);
+        f->relu ? norm_sums_loop(pixels, in, f, false, true, total) : norm_sums_loop(pixels, in, f, false, false, total);
     }
     *as_vec_out(sum_g) = total[0];
     *as_vec_out(sum_gx) = total[1];
 }
 
-INLINE void norm_grad_loop(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, vec m, vec slope, vec offset, bool two, bool relu,
-                           vec *dx)
+INLINE void norm_grad_loop(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, vec slope, vec offset, bool two, bool relu, vec *dx)
 {
-    const vec scale = *as_vec(f->scale), shift = *as_vec(f->shift);
+    const vec mean = *as_vec(f->mean), scale = *as_vec(f->scale), shift = *as_vec(f->shift);
     const vec *x = as_vec(in->x), *dy1 = as_vec(in->dy1), *dy2 = two ? as_vec(in->dy2) : NULL;
     for (size_t i = 0; i < pixels; i++) {
-        vec g = masked(x[i], dy1[i], dy2, i, scale, shift, relu);
-        dx[i] = vfma(scale, g, vfma(slope, x[i] - m, offset));
+        vec centred = x[i] - mean, g = masked(centred, dy1[i], dy2, i, scale, shift, relu);
+        dx[i] = vfma(scale, g, vfma(slope, centred, offset));
     }
 }
 
-TARGET static void norm_grad(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, const float *mean, const float *slope,
-                             const float *offset, float *dx)
+TARGET static void norm_grad(size_t pixels, const fnr_dn_norm_in *in, const fnr_dn_affine *f, const float *slope, const float *offset, float *dx)
 {
-    const vec m = *as_vec(mean), k = *as_vec(slope), o = *as_vec(offset);
+    const vec k = *as_vec(slope), o = *as_vec(offset);
     vec *out = as_vec_out(dx);
     if (in->dy2) {
-        f->relu ? norm_grad_loop(pixels, in, f, m, k, o, true, true, out) : norm_grad_loop(pixels, in, f, m, k, o, true, false, out);
+        f->relu ? norm_grad_loop(pixels, in, f, k, o, true, true, out) : norm_grad_loop(pixels, in, f, k, o, true, false, out);
     } else {
-        f->relu ? norm_grad_loop(pixels, in, f, m, k, o, false, true, out) : norm_grad_loop(pixels, in, f, m, k, o, false, false, out);
+        f->relu ? norm_grad_loop(pixels, in, f, k, o, false, true, out) : norm_grad_loop(pixels, in, f, k, o, false, false, out);
     }
 }
 
@@ -165,7 +162,7 @@ TARGET static void add(size_t pixels, const float *a, const float *b, float *out
     }
 }
 
-INLINE void expand_pixels(int count, size_t x, int n_rows, const float *const *rows, const vec *w, const vec *affine3, vec *y)
+INLINE void expand_pixels(int count, size_t x, int n_rows, const float *const *rows, const vec *w, const vec *numbers, vec *y)
 {
     vec acc[8];
     for (int j = 0; j < count; j++) {
@@ -181,19 +178,19 @@ INLINE void expand_pixels(int count, size_t x, int n_rows, const float *const *r
         }
     }
     for (int j = 0; j < count; j++) {
-        y[x + j] = apply(acc[j], affine3[0], affine3[1], affine3[2]);
+        y[x + j] = apply(acc[j] - numbers[0], numbers[1], numbers[2], numbers[3]);
     }
 }
 
 TARGET static void expand_row(size_t width, int n_rows, const float *const *rows, const float *w, const fnr_dn_affine *f, float *y)
 {
-    const vec affine3[3] = {*as_vec(f->scale), *as_vec(f->shift), lower_bound(f)};
+    const vec numbers[4] = {*as_vec(f->mean), *as_vec(f->scale), *as_vec(f->shift), lower_bound(f)};
     size_t x = 0;
     for (; x + 8 <= width; x += 8) {
-        expand_pixels(8, x, n_rows, rows, as_vec(w), affine3, as_vec_out(y));
+        expand_pixels(8, x, n_rows, rows, as_vec(w), numbers, as_vec_out(y));
     }
     for (; x < width; x++) {
-        expand_pixels(1, x, n_rows, rows, as_vec(w), affine3, as_vec_out(y));
+        expand_pixels(1, x, n_rows, rows, as_vec(w), numbers, as_vec_out(y));
     }
 }
 

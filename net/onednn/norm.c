@@ -66,10 +66,10 @@ static float *at(const norm_job *j, fnr_dn_tensor t, const piece *p)
     return start ? start + p->first * (size_t)block : NULL;
 }
 
-static fnr_dn_affine affine_of(const fnr_dn_norm *n, int b)
+fnr_dn_affine fnr_dn_norm_affine(const fnr_dn_norm *n, int b)
 {
     const size_t c = (size_t)b * (size_t)n->kernels->block;
-    return (fnr_dn_affine){.scale = n->scale + c, .shift = n->shift + c, .relu = n->relu};
+    return (fnr_dn_affine){.mean = n->mean + c, .scale = n->scale + c, .shift = n->shift + c, .relu = n->relu};
 }
 
 static void for_pieces(norm_job *j, void (*body)(void *, size_t))
@@ -82,7 +82,7 @@ static void apply_piece(void *ctx, size_t i)
 {
     const norm_job *j = ctx;
     const piece p = piece_at(&j->norm->extent, j->norm->kernels->block, i);
-    const fnr_dn_affine f = affine_of(j->norm, p.b);
+    const fnr_dn_affine f = fnr_dn_norm_affine(j->norm, p.b);
     j->norm->kernels->affine(p.pixels, at(j, j->x, &p), &f, at(j, j->y, &p), at(j, j->copy, &p));
 }
 
@@ -97,6 +97,7 @@ void fnr_dn_norm_from_running(fnr_dn_norm *n, const fnr_dn_norm_params *p)
     for (int c = 0; c < n->extent.channels; c++) {
         n->scale[c] = p->gamma[c] / sqrtf(p->running_var[c] + FNR_BN_EPS);
         n->shift[c] = p->beta[c] + ((p->bias ? p->bias[c] : 0.0f) - p->running_mean[c]) * n->scale[c];
+        n->mean[c] = 0.0f; /* all in the shift, which is what a convolution's bias can hold */
     }
 }
 
@@ -145,7 +146,7 @@ static void statistics(fnr_dn_norm *n, const fnr_dn_norm_params *p, const norm_j
         n->mean[c] = (float)mean;
         n->inv_std[c] = (float)inv_std;
         n->scale[c] = (float)((double)p->gamma[c] * inv_std);
-        n->shift[c] = (float)((double)p->beta[c] - mean * (double)p->gamma[c] * inv_std);
+        n->shift[c] = p->beta[c];
         const double seen_mean = mean + (p->bias ? (double)p->bias[c] : 0.0);
         const double seen_var = m2 / (count > 1 ? count - 1 : 1);
         p->running_mean[c] = (float)((1 - momentum) * (double)p->running_mean[c] + momentum * seen_mean);
@@ -179,9 +180,9 @@ static void sums_piece(void *ctx, size_t i)
     const norm_job *j = ctx;
     const int block = j->norm->kernels->block;
     const piece p = piece_at(&j->norm->extent, block, i);
-    const fnr_dn_affine f = affine_of(j->norm, p.b);
+    const fnr_dn_affine f = fnr_dn_norm_affine(j->norm, p.b);
     const fnr_dn_norm_in in = inputs_of(j, &p);
-    j->norm->kernels->norm_sums(p.pixels, &in, &f, j->norm->mean + p.b * block, j->partial1 + p.partial, j->partial2 + p.partial);
+    j->norm->kernels->norm_sums(p.pixels, &in, &f, j->partial1 + p.partial, j->partial2 + p.partial);
 }
 
 static void grad_piece(void *ctx, size_t i)
@@ -190,9 +191,9 @@ static void grad_piece(void *ctx, size_t i)
     const fnr_dn_norm *n = j->norm;
     const int block = n->kernels->block;
     const piece p = piece_at(&n->extent, block, i);
-    const fnr_dn_affine f = affine_of(n, p.b);
+    const fnr_dn_affine f = fnr_dn_norm_affine(n, p.b);
     const fnr_dn_norm_in in = inputs_of(j, &p);
-    n->kernels->norm_grad(p.pixels, &in, &f, n->mean + p.b * block, n->slope + p.b * block, n->offset + p.b * block, at(j, j->dx, &p));
+    n->kernels->norm_grad(p.pixels, &in, &f, n->slope + p.b * block, n->offset + p.b * block, at(j, j->dx, &p));
 }
 
 static double sum_partials(const fnr_dn_extent *e, int block, const float *partial, int c)

@@ -22,6 +22,8 @@ typedef struct {
 
 size_t fnr_dn_norm_floats(const fnr_dn_extent *e, int block);
 void fnr_dn_norm_bind(fnr_dn_norm *n, const fnr_dn_kernels *k, const fnr_dn_extent *e, bool relu, float *buffer);
+/* The affine of block b. */
+fnr_dn_affine fnr_dn_norm_affine(const fnr_dn_norm *n, int b);
 /* Scratch needed by forward and backward. */
 size_t fnr_dn_norm_scratch_floats(const fnr_dn_extent *e, int block);
 
@@ -29,7 +31,7 @@ size_t fnr_dn_norm_scratch_floats(const fnr_dn_extent *e, int block);
 void fnr_dn_norm_from_running(fnr_dn_norm *n, const fnr_dn_norm_params *p);
 /* scale 1 and shift bias (NULL = 0). */
 void fnr_dn_norm_from_bias(fnr_dn_norm *n, const float *bias);
-/* y = max(scale * x + shift, 0), also to `copy`. In place is fine. */
+/* y = max(scale * (x - mean) + shift, 0), also to `copy`. In place is fine. */
 void fnr_dn_norm_apply(const fnr_dn_norm *n, fnr_dn_tensor x, fnr_dn_tensor y, fnr_dn_tensor copy);
 
 /* Training: statistics of x, update of the running ones, then apply. */

@@ -48,7 +48,7 @@ static bool forward_step(fnr_program *p, fnr_dn_step *s, float *y, fnr_error *er
     case FNR_DN_CONV:
         return forward_conv(p, s, err);
     case FNR_DN_FIRST:
-        fnr_dn_edge_expand(&s->edge, &p->in_planes, s->norm.scale, s->norm.shift, s->norm.relu, fnr_dn_at(p, p->values[s->out].home));
+        fnr_dn_edge_expand(&s->edge, &p->in_planes, &s->norm, fnr_dn_at(p, p->values[s->out].home));
         return true;
     case FNR_DN_LAST:
         fnr_dn_edge_shrink(&s->edge, fnr_dn_at(p, p->values[s->op->in[0]].home), fnr_dn_param(p, s->op->bias), y);
@@ -159,7 +159,7 @@ static void backward_last(fnr_program *p, const fnr_dn_step *s)
     fnr_dn_planes_from_dense(&p->grad_planes, p->output_grad);
     fnr_dn_edge_correlate(&s->edge, &p->grad_planes, fnr_dn_at(p, p->values[s->op->in[0]].home), fnr_dn_param_grad(p, s->op->weight),
                           scratch_of(p));
-    fnr_dn_edge_expand(&s->edge, &p->grad_planes, s->norm.scale, s->norm.shift, false, fnr_dn_at(p, s->dx[0]));
+    fnr_dn_edge_expand(&s->edge, &p->grad_planes, &s->norm, fnr_dn_at(p, s->dx[0]));
 }
 
 static void backward_join(fnr_program *p, const fnr_dn_step *s)
