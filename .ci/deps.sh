@@ -10,6 +10,10 @@ build) want=$build ;;
 test) want=$test ;;
 *) echo "usage: $0 [build|test]" >&2; exit 2 ;;
 esac
+if ! command -v dpkg-query >/dev/null; then
+    echo "This is no Debian: please see to it that the counterparts of these packages are installed: $want" >&2
+    exit 0
+fi
 missing=
 for p in $want; do
     [ "$(dpkg-query -W -f='${Status}' "$p" 2>/dev/null)" = "install ok installed" ] || missing="$missing $p"
