@@ -29,7 +29,8 @@ int stay_silent(int, const char *, const char *, const char *, int, void *)
     return 0;
 }
 
-/* OpenCV prints every exception to stderr before throwing it, and logs about plugins; both end here, once per process. */
+/* Where its build or OPENCV_DUMP_ERRORS says so, OpenCV prints every exception before throwing it, and it logs about plugins;
+ * both end here, once per process. */
 void silence_opencv()
 {
     static const bool done = [] {
