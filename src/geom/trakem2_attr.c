@@ -94,7 +94,7 @@ bool fnr_t2_resolve(const char *folder, const char *given, char **file_path, int
     if (strlen(given) >= sizeof name) {
         return fnr_fail(err, FNR_E_LIMIT, "its file_path is longer than %d bytes", FNR_PATH_MAX - 1);
     }
-    strcpy(name, given);
+    snprintf(name, sizeof name, "%s", given);
     char *suffix = strstr(name, mark);
     if (suffix) {
         const long n = strtol(suffix + sizeof mark - 1, NULL, 10);

@@ -2,6 +2,9 @@
 
 #include <zlib.h>
 
+#define LLVMFuzzerTestOneInput fuzz_trakem2
+#include "tests/fuzz/fuzz_trakem2.c"
+
 /* Reads a file that has to be refused; the message names it and says `why`. */
 static void assert_refused(const char *path, fnr_code code, const char *why)
 {
@@ -166,13 +169,32 @@ static void broken_gzip(void **state)
     free(data);
 }
 
+/* What the fuzzer starts from and what it once found, in the ordinary build. */
+static void kept_fuzzing_inputs(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    fnr_listing list;
+    assert_ok(fnr_list_dir("tests/fuzz/corpus_trakem2", &list, &err), err);
+    assert_true(list.count >= 3);
+    for (size_t i = 0; i < list.count; i++) {
+        char path[512], *data;
+        size_t size;
+        snprintf(path, sizeof path, "tests/fuzz/corpus_trakem2/%s", list.names[i]);
+        assert_ok(fnr_read_file(path, 1 << 20, &data, &size, &err), err);
+        assert_int_equal(fuzz_trakem2((const uint8_t *)data, size), 0);
+        free(data);
+    }
+    fnr_listing_free(&list);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(not_a_project),        cmocka_unit_test(cut_anywhere),
         cmocka_unit_test(holes_are_noticed),    cmocka_unit_test(bad_values_name_the_patch),
         cmocka_unit_test(entities_are_refused), cmocka_unit_test(huge_attribute_and_deep_nesting),
-        cmocka_unit_test(broken_gzip),
+        cmocka_unit_test(broken_gzip),          cmocka_unit_test(kept_fuzzing_inputs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
