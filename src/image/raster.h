@@ -17,7 +17,8 @@ struct fnr_raster {
 /* Memory raster over a borrowed single-channel 2D view that outlives it. */
 bool fnr_raster_from_view(fnr_raster *out, const fnr_view *v, fnr_error *err);
 
-/* File raster: decodes strips or tiles on demand and keeps at most cache_bytes of them. Same pixel rules as fnr_tiff_read. */
+/* File raster: decodes strips or tiles on demand and keeps at most cache_bytes of them, but always one. Same pixel rules as
+ * fnr_tiff_read; a strip or tile that does not decode fails every read that needs it. */
 bool fnr_raster_from_tiff(fnr_raster *out, const char *path, int page, size_t cache_bytes, fnr_error *err);
 
 void fnr_raster_release(fnr_raster *r); /* NULL or all-zero is fine */

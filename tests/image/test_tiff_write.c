@@ -1,6 +1,7 @@
 /* What the writer writes: read back by us, by plain libtiff calls, and politely refused by a full disk. */
 #include "tests/support/support.h"
 
+#include <glob.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -167,6 +168,37 @@ static void rows_in_odd_portions(void **state)
     fnr_image_free(&im);
 }
 
+/* First bytes of the file while it is being written: "II" 42 is classic TIFF, "II" 43 is BigTIFF. */
+static int version_being_written(int w, int h, fnr_dtype dtype)
+{
+    fnr_error err = {0};
+    glob_t found;
+    uint8_t header[4] = {0};
+    char pattern[600];
+    fnr_tiff_writer *wr = fnr_tiff_writer_open(temp("huge.tif"), w, h, dtype, 0, false, &err);
+    assert_non_null(wr);
+    snprintf(pattern, sizeof pattern, "%s/.huge.tif*", fnr_test_tmpdir());
+    assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+    assert_int_equal(found.gl_pathc, 1);
+    FILE *file = fopen(found.gl_pathv[0], "rb");
+    assert_true(file && fread(header, 1, 4, file) == 4);
+    fclose(file);
+    globfree(&found);
+    fnr_tiff_writer_abort(wr);
+    assert_int_equal(glob(pattern, 0, NULL, &found), GLOB_NOMATCH); /* and nothing stays behind */
+    assert_memory_equal(header, "II", 2);
+    return header[2];
+}
+
+static void big_files_are_bigtiff(void **state)
+{
+    (void)state;
+    assert_int_equal(version_being_written(60000, 64000, FNR_U8), 42);
+    assert_int_equal(version_being_written(60000, 66000, FNR_U8), 43);
+    assert_int_equal(version_being_written(60000, 32000, FNR_U16), 42);
+    assert_int_equal(version_being_written(60000, 33000, FNR_F32), 43);
+}
+
 static void wrong_number_of_rows(void **state)
 {
     (void)state;
@@ -260,9 +292,15 @@ static void no_such_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(round_trips),          cmocka_unit_test(as_libtiff_sees_it),   cmocka_unit_test(strided_view),
-        cmocka_unit_test(rows_in_odd_portions), cmocka_unit_test(wrong_number_of_rows), cmocka_unit_test(full_disk),
-        cmocka_unit_test(full_for_a_moment),    cmocka_unit_test(no_such_folder),
+        cmocka_unit_test(round_trips),
+        cmocka_unit_test(as_libtiff_sees_it),
+        cmocka_unit_test(strided_view),
+        cmocka_unit_test(rows_in_odd_portions),
+        cmocka_unit_test(wrong_number_of_rows),
+        cmocka_unit_test(big_files_are_bigtiff),
+        cmocka_unit_test(full_disk),
+        cmocka_unit_test(full_for_a_moment),
+        cmocka_unit_test(no_such_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
