@@ -187,9 +187,19 @@ static void evaluate(const fnr_rig *trained, const paper *p)
     fnr_rig_free(&rig);
 }
 
+static bool too_slow(const fnr_variant *variant, const paper *p)
+{
+#ifdef __SANITIZE_ADDRESS__
+    const bool slow = true;
+#else
+    const bool slow = p->desc.spatial == 3;
+#endif
+    return slow && variant->ops == &fnr_backend_ref && !getenv("FNR_TEST_FULL");
+}
+
 static void check_paper(const fnr_variant *variant, const paper *p)
 {
-    if (variant->ops == &fnr_backend_ref && p->desc.spatial == 3 && !getenv("FNR_TEST_FULL")) {
+    if (too_slow(variant, p)) {
         print_message("skipped: slow on the ref backend; FNR_TEST_FULL=1 runs it\n");
         skip();
     }
