@@ -1,5 +1,6 @@
 /* Prediction of images of any size.  The result does not depend on the tile size: tiles start at multiples of 2^depth and carry
- * a halo of at least the receptive field (108 px at depth 4, so 112), images are reflect-padded to a multiple of 2^depth. */
+ * a halo of at least the receptive field (108 px at depth 4, so 112), images are reflect-padded on the right and at the bottom
+ * to a multiple of 2^depth.  Batch norm uses running statistics, so nothing else ties pixels together. */
 #ifndef FNR_NET_PREDICT_H
 #define FNR_NET_PREDICT_H
 
@@ -14,16 +15,17 @@ typedef struct {
     int tile;         /* core extent of a tile in px, multiple of 2^depth; 0 = chosen from max_bytes */
 } fnr_predict_options;
 
-/* Borrows model and device; programs are made once per tile shape and kept. */
+/* Borrows model and device. The program of the last tile shape is kept: images of one size are compiled for once. Not for use by
+ * two threads at a time. */
 fnr_predictor *fnr_predictor_new(const fnr_backend_ops *be, fnr_backend *device, const fnr_model *model, const fnr_predict_options *opt, fnr_error *err);
 void fnr_predictor_free(fnr_predictor *p);
 
 /* Rows of the output as they become final, top to bottom: `rows` holds out_channels planes of count x w. */
 typedef bool (*fnr_predict_sink)(void *ctx, int y, int count, const float *rows, fnr_error *err);
-/* Rectangle of the (already z-scored) input: in_channels planes of h x w into dst. */
+/* Rectangle of the (already z-scored, finite) input, inside the image: in_channels planes of h x w into dst. */
 typedef bool (*fnr_predict_source)(void *ctx, int x, int y, int w, int h, float *dst, fnr_error *err);
 
-/* 2D, streaming: memory is bounded by the tile and one band of rows. */
+/* 2D, streaming: memory is bounded by the tile and one band of rows, both within max_bytes. */
 bool fnr_predict_stream(fnr_predictor *p, int w, int h, fnr_predict_source source, void *source_ctx, fnr_predict_sink sink, void *sink_ctx,
                         const fnr_cancel *cancel, fnr_error *err);
 /* 2D or 3D, whole arrays in memory (d = 1 in 2D). */

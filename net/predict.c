@@ -1,0 +1,337 @@
+#include "net/predict.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "net/reflect.h"
+#include "net/tiling.h"
+#include "src/core/mem.h"
+
+#define DEFAULT_MAX_BYTES ((size_t)1 << 30)
+/* Extents of the program that is made to learn what a pixel costs in memory. */
+enum { PROBE_2D = 256, PROBE_3D = 32 };
+
+struct fnr_predictor {
+    const fnr_backend_ops *be;
+    fnr_backend *device;
+    const fnr_model *model;
+    size_t max_bytes;
+    int tile;            /* 0 = chosen */
+    double bytes_per_px; /* of a tile's input: activations and the buffers below */
+    fnr_state *state;
+    fnr_program *program; /* for `shape`; NULL before the first */
+    fnr_shape shape;
+    float *raw, *in, *out; /* what was read (a tile at most), what the network gets, what it gives */
+};
+
+/* A rectangle of an image, or of a volume. */
+typedef struct {
+    int z, y, x, d, h, w;
+} box;
+
+/* ---- programs -------------------------------------------------------------------------------------------------------------- */
+
+static void drop_program(fnr_predictor *p)
+{
+    if (p->program) {
+        p->be->program_free(p->program);
+    }
+    free(p->raw);
+    free(p->in);
+    free(p->out);
+    p->program = NULL;
+    p->raw = p->in = p->out = NULL;
+}
+
+static bool use_shape(fnr_predictor *p, const fnr_shape *shape, fnr_error *err)
+{
+    if (p->program && memcmp(shape, &p->shape, sizeof *shape) == 0) {
+        return true;
+    }
+    drop_program(p);
+    p->shape = *shape;
+    const size_t in = fnr_shape_count(shape), out = in / (size_t)shape->c * (size_t)p->model->desc.out_channels;
+    const bool ok = (p->raw = fnr_alloc_aligned(in, sizeof *p->raw, "prediction tile", err)) &&
+                    (p->in = fnr_alloc_aligned(in, sizeof *p->in, "prediction tile", err)) &&
+                    (p->out = fnr_alloc_aligned(out, sizeof *p->out, "prediction tile", err)) &&
+                    p->be->program_new(p->device, p->state, shape, FNR_MODE_INFER, &p->program, err);
+    if (!ok) {
+        drop_program(p);
+    }
+    return ok;
+}
+
+static fnr_shape shape_of(const fnr_predictor *p, int d, int h, int w)
+{
+    const fnr_netdesc *desc = &p->model->desc;
+    return (fnr_shape){.spatial = desc->spatial, .n = 1, .c = desc->in_channels, .d = d, .h = h, .w = w};
+}
+
+static double bytes_in_use(const fnr_predictor *p)
+{
+    const double px = (double)p->shape.d * p->shape.h * p->shape.w;
+    return (double)p->be->program_bytes(p->program) + px * sizeof(float) * (2 * p->shape.c + p->model->desc.out_channels);
+}
+
+static bool learn_bytes_per_px(fnr_predictor *p, fnr_error *err)
+{
+    const int grid = fnr_netdesc_grid(&p->model->desc), side = p->model->desc.spatial == 3 ? PROBE_3D : PROBE_2D;
+    const int extent = side > grid ? side / grid * grid : grid;
+    const fnr_shape shape = shape_of(p, p->model->desc.spatial == 3 ? extent : 1, extent, extent);
+    if (!use_shape(p, &shape, err)) {
+        return false;
+    }
+    p->bytes_per_px = bytes_in_use(p) / ((double)shape.d * shape.h * shape.w);
+    drop_program(p);
+    return true;
+}
+
+fnr_predictor *fnr_predictor_new(const fnr_backend_ops *be, fnr_backend *device, const fnr_model *model,
+                                 const fnr_predict_options *opt, fnr_error *err)
+{
+    const int grid = fnr_netdesc_grid(&model->desc);
+    if (opt->tile < 0 || opt->tile % grid) {
+        fnr_fail(err, FNR_E_USAGE, "a prediction tile of %d px: must be a multiple of %d", opt->tile, grid);
+        return NULL;
+    }
+    fnr_predictor *p = fnr_calloc(1, sizeof *p, "predictor", err);
+    if (!p) {
+        return NULL;
+    }
+    p->be = be;
+    p->device = device;
+    p->model = model;
+    p->max_bytes = opt->max_bytes ? opt->max_bytes : DEFAULT_MAX_BYTES;
+    p->tile = opt->tile;
+    const bool ok = be->state_new(device, &model->graph, false, &p->state, err) &&
+                    be->state_write(p->state, FNR_STATE_VALUES, model->values, err) &&
+                    (p->tile > 0 || learn_bytes_per_px(p, err));
+    if (!ok) {
+        fnr_predictor_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+void fnr_predictor_free(fnr_predictor *p)
+{
+    if (p) {
+        drop_program(p);
+        if (p->state) {
+            p->be->state_free(p->state);
+        }
+        free(p);
+    }
+}
+
+/* ---- which tiles ------------------------------------------------------------------------------------------------------------
+ */
+
+static bool choose_tiling(const fnr_predictor *p, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *t,
+                          fnr_error *err)
+{
+    if (p->tile > 0) {
+        fnr_tiling_of_core(&p->model->desc, d, h, w, p->tile, t);
+        return true;
+    }
+    if (fnr_tiling_choose(&p->model->desc, d, h, w, budget, t)) {
+        return true;
+    }
+    const double tile = budget->bytes_per_px * t->z.extent * t->y.extent * t->x.extent,
+                 band = budget->bytes_per_row_px * t->y.core * w;
+    return fnr_fail(err, FNR_E_LIMIT,
+                    "predicting %d x %d x %d px (w, h, d) needs about %.0f MiB even in the smallest tiles; allowed are %.0f MiB",
+                    w, h, d, (tile + band) / 0x1p20 + 1, (double)p->max_bytes / 0x1p20);
+}
+
+/* Chooses tiles and compiles for them. What a pixel costs was learnt on a small program; where a large one turns out to need
+ * more, tiles are made smaller. band_floats: output that is collected per pixel of a band of rows. */
+static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_tiling *t, fnr_error *err)
+{
+    if (d < 1 || h < 1 || w < 1 || (p->model->desc.spatial == 2 && d != 1)) {
+        return fnr_fail(err, FNR_E_USAGE, "an image of %d x %d x %d px (w, h, d) cannot be predicted by a %dD network", w, h, d,
+                        p->model->desc.spatial);
+    }
+    fnr_tile_budget budget = {.max_bytes = (double)p->max_bytes,
+                              .bytes_per_px = p->bytes_per_px,
+                              .bytes_per_row_px = (double)band_floats * sizeof(float)};
+    for (;; budget.max_bytes *= 0.8) {
+        if (!choose_tiling(p, d, h, w, &budget, t, err)) {
+            return false;
+        }
+        const fnr_shape shape = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
+        fnr_error failure = {0};
+        const bool made = use_shape(p, &shape, &failure);
+        if (!made && (p->tile > 0 || failure.code != FNR_E_LIMIT)) {
+            return fnr_fail(err, failure.code, "%s", failure.message);
+        }
+        if (made && (p->tile > 0 || bytes_in_use(p) + budget.bytes_per_row_px * t->y.core * w <= (double)p->max_bytes)) {
+            return true;
+        }
+    }
+}
+
+/* ---- pixels ------------------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct {
+    const fnr_predict_source read; /* NULL: `array` */
+    void *ctx;
+    const float *array; /* (in_channels, d, h, w) */
+    int d, h, w;        /* of the whole image */
+} input;
+
+/* Rows [y0, y0 + h) of the output: all of them, or a band. */
+typedef struct {
+    float *data; /* (out_channels, d, h, w) */
+    int d, h, w, y0;
+} output;
+
+static bool read_box(const input *from, int channels, const box *b, float *dst, fnr_error *err)
+{
+    if (from->read) {
+        return from->read(from->ctx, b->x, b->y, b->w, b->h, dst, err);
+    }
+    for (int i = 0; i < channels * b->d * b->h; i++) {
+        const int channel = i / (b->d * b->h), z = i / b->h % b->d, y = i % b->h;
+        const size_t row = ((size_t)channel * (size_t)from->d + (size_t)(b->z + z)) * (size_t)from->h + (size_t)(b->y + y);
+        memcpy(dst, from->array + row * (size_t)from->w + b->x, (size_t)b->w * sizeof *dst);
+        dst += b->w;
+    }
+    return true;
+}
+
+/* The part of a tile that lies in the image. */
+static box part_inside(const box *tile, const input *image)
+{
+    box b = *tile;
+    b.d = image->d - tile->z < tile->d ? image->d - tile->z : tile->d;
+    b.h = image->h - tile->y < tile->h ? image->h - tile->y : tile->h;
+    b.w = image->w - tile->x < tile->w ? image->w - tile->x : tile->w;
+    return b;
+}
+
+/* Fills the network's input: `inside` is in p->raw, the rest is its mirror image. Padding is less than a grid cell and a tile
+ * reaches further back than that (or holds the whole axis), so the mirrored pixels are in raw. */
+static void pad_tile(fnr_predictor *p, const box *tile, const box *inside, const input *image)
+{
+    float *dst = p->in;
+    for (int i = 0; i < p->shape.c * tile->d * tile->h; i++) {
+        const int channel = i / (tile->d * tile->h), z = i / tile->h % tile->d, y = i % tile->h;
+        const int from_z = fnr_reflect(tile->z + z, image->d) - tile->z, from_y = fnr_reflect(tile->y + y, image->h) - tile->y;
+        const size_t from_plane = (size_t)channel * (size_t)inside->d + (size_t)from_z;
+        const float *row = p->raw + (from_plane * (size_t)inside->h + (size_t)from_y) * (size_t)inside->w;
+        memcpy(dst, row, (size_t)inside->w * sizeof *dst);
+        for (int x = inside->w; x < tile->w; x++) {
+            dst[x] = row[fnr_reflect(tile->x + x, image->w) - tile->x];
+        }
+        dst += tile->w;
+    }
+}
+
+/* Copies the core of the tile from p->out. */
+static void keep_core(const fnr_predictor *p, const box *tile, const box *core, const output *to)
+{
+    for (int i = 0; i < p->model->desc.out_channels * core->d * core->h; i++) {
+        const int channel = i / (core->d * core->h), z = core->z + i / core->h % core->d, y = core->y + i % core->h;
+        const size_t from_plane = (size_t)channel * (size_t)tile->d + (size_t)(z - tile->z);
+        const size_t from_row = from_plane * (size_t)tile->h + (size_t)(y - tile->y);
+        const size_t to_row = ((size_t)channel * (size_t)to->d + (size_t)z) * (size_t)to->h + (size_t)(y - to->y0);
+        memcpy(to->data + to_row * (size_t)to->w + core->x, p->out + from_row * (size_t)tile->w + (core->x - tile->x),
+               (size_t)core->w * sizeof *p->out);
+    }
+}
+
+static box core_box(const fnr_tiling *t, int iz, int iy, int ix)
+{
+    box b;
+    int end;
+    fnr_tile_core(&t->z, iz, &b.z, &end);
+    b.d = end - b.z;
+    fnr_tile_core(&t->y, iy, &b.y, &end);
+    b.h = end - b.y;
+    fnr_tile_core(&t->x, ix, &b.x, &end);
+    b.w = end - b.x;
+    return b;
+}
+
+static bool run_tile(fnr_predictor *p, const fnr_tiling *t, int iz, int iy, int ix, const input *image, const output *to,
+                     fnr_error *err)
+{
+    const box core = core_box(t, iz, iy, ix);
+    const box tile = {.z = fnr_tile_start(&t->z, iz),
+                      .y = fnr_tile_start(&t->y, iy),
+                      .x = fnr_tile_start(&t->x, ix),
+                      .d = t->z.extent,
+                      .h = t->y.extent,
+                      .w = t->x.extent};
+    const box inside = part_inside(&tile, image);
+    if (!read_box(image, p->shape.c, &inside, p->raw, err)) {
+        return false;
+    }
+    pad_tile(p, &tile, &inside, image);
+    if (!p->be->forward(p->program, p->in, p->out, err)) {
+        return false;
+    }
+    keep_core(p, &tile, &core, to);
+    return true;
+}
+
+static bool run_row(fnr_predictor *p, const fnr_tiling *t, int iz, int iy, const input *image, const output *to,
+                    const fnr_cancel *cancel, fnr_error *err)
+{
+    for (int ix = 0; ix < t->x.count; ix++) {
+        if (fnr_cancelled(cancel)) {
+            return fnr_fail(err, FNR_E_CANCELLED, "prediction stopped");
+        }
+        if (!run_tile(p, t, iz, iy, ix, image, to, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool fnr_predict_array(fnr_predictor *p, int d, int h, int w, const float *in, float *out, const fnr_cancel *cancel,
+                       fnr_error *err)
+{
+    fnr_tiling t;
+    if (!prepare(p, d, h, w, 0, &t, err)) {
+        return false;
+    }
+    const input image = {.array = in, .d = d, .h = h, .w = w};
+    const output to = {.data = out, .d = d, .h = h, .w = w};
+    for (int iz = 0; iz < t.z.count; iz++) {
+        for (int iy = 0; iy < t.y.count; iy++) {
+            if (!run_row(p, &t, iz, iy, &image, &to, cancel, err)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+bool fnr_predict_stream(fnr_predictor *p, int w, int h, fnr_predict_source source, void *source_ctx, fnr_predict_sink sink,
+                        void *sink_ctx, const fnr_cancel *cancel, fnr_error *err)
+{
+    if (p->model->desc.spatial != 2) {
+        return fnr_fail(err, FNR_E_USAGE, "a 3D network cannot predict single images");
+    }
+    const int channels = p->model->desc.out_channels;
+    fnr_tiling t;
+    if (!prepare(p, 1, h, w, channels, &t, err)) {
+        return false;
+    }
+    const size_t band_rows = (size_t)(t.y.core < h ? t.y.core : h);
+    float *band = fnr_alloc_aligned((size_t)channels * band_rows * (size_t)w, sizeof *band, "band of predicted rows", err);
+    bool ok = band != NULL;
+    const input image = {.read = source, .ctx = source_ctx, .d = 1, .h = h, .w = w};
+    for (int iy = 0; ok && iy < t.y.count; iy++) {
+        output to = {.data = band, .d = 1, .w = w};
+        int end;
+        fnr_tile_core(&t.y, iy, &to.y0, &end);
+        to.h = end - to.y0;
+        ok = run_row(p, &t, 0, iy, &image, &to, cancel, err) && sink(sink_ctx, to.y0, to.h, band, err);
+    }
+    free(band);
+    return ok;
+}
