@@ -1,5 +1,5 @@
 /* TIFF through libtiff: classic and BigTIFF, strips and tiles, 1-bit, 8/16-bit, 32-bit integer, 32/64-bit float; uncompressed,
- * LZW, deflate, PackBits, JPEG, CCITT, LZMA, Zstandard or LERC. Messages of libtiff are caught per handle and appended to ours. */
+ * LZW, deflate, PackBits, JPEG, CCITT, LZMA, Zstandard or LERC. libtiff's messages are caught per handle, appended to ours. */
 #ifndef FNR_IMAGE_TIFF_H
 #define FNR_IMAGE_TIFF_H
 
