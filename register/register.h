@@ -19,8 +19,16 @@ typedef struct {
     double min_score;            /* final correlation below this is doubtful */
     double min_peak_ratio;       /* best / second coarse candidate below this is doubtful */
     double max_flow_px;          /* residual flow considered [IF px] */
-    int model;                   /* fnr_model_kind of the final fit */
+    int model;                   /* fnr_model_kind of the final fit; rigid keeps the scale nominal */
+    /* Zero means the default for those below, but not for content_contrast. */
+    double content_contrast;     /* maximum over background that counts as myelin [units of the prediction]; 0 takes anything */
+    double min_overlap;          /* fraction of a tile that must lie on the montage */
+    double min_flow_inliers;     /* smaller is doubtful */
+    double compression_knee;     /* intensities x become x / (x + knee * typical sheath) before they are compared */
 } fnr_register_options;
+
+/* What the program uses unless told otherwise. */
+fnr_register_options fnr_register_defaults(void);
 
 /* A montage prepared once for many tiles: normalised float pixels, pyramid, spectra, masked sums. Read-only afterwards, so tiles
  * may run in parallel. */
@@ -50,6 +58,7 @@ typedef struct {
     double content;           /* fraction of pixels above content_level of the maximum */
     double flow_inliers;      /* fraction of flow vectors within 1 IF px of the fit; NaN when not run */
     double flow_rms_px;       /* rms residual of the inliers [IF px] */
+    double overlap;           /* fraction of the tile on montage pixels */
     fnr_candidate candidates[FNR_MAX_CANDIDATES];
     int n_candidates;
 } fnr_registration;

@@ -1,0 +1,219 @@
+/* Preparing a montage once for many tiles. */
+#include "register/target.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "register/background.h"
+#include "src/core/mem.h"
+
+enum { MAX_SAMPLES = 1 << 18 };
+
+static const double background_cell_um = 3.2; /* about one sheath */
+static const double coarsest_nm = 900.0;      /* a pixel may not be larger than this: a sheath must stay a few pixels wide */
+
+static uint16_t encode(float v)
+{
+    return (uint16_t)(1.5f + v * 65534.0f);
+}
+
+static float decode(uint16_t v)
+{
+    return (float)(v - 1) * (1.0f / 65534.0f);
+}
+
+/* Every stride-th finite pixel above the background; *n is 0 when the montage holds no finite pixel. */
+static float *sample(const fnr_view *m, const fnr_background *b, size_t *n, fnr_error *err)
+{
+    int stride = 1;
+    while ((size_t)(m->w / stride + 1) * (size_t)(m->h / stride + 1) > MAX_SAMPLES) {
+        stride++;
+    }
+    float *out = fnr_alloc_aligned((size_t)(m->w / stride + 1) * (size_t)(m->h / stride + 1), sizeof *out, "montage samples", err);
+    float *row = fnr_alloc_aligned((size_t)m->w * 2, sizeof *row, "a montage row", err);
+    size_t count = 0;
+    for (int y = 0; out && row && y < m->h; y += stride) {
+        fnr_grid_read_row(m, y, row);
+        fnr_background_row(b, y, m->w, row + m->w);
+        for (int x = y / stride % stride; x < m->w; x += stride) {
+            if (isfinite(row[x])) {
+                out[count++] = row[x] - row[m->w + x];
+            }
+        }
+    }
+    if (!row) {
+        free(out);
+        out = NULL;
+    }
+    free(row);
+    *n = count;
+    return out;
+}
+
+static bool level_new(fnr_target_level *l, int w, int h, fnr_error *err)
+{
+    uint16_t *px = fnr_alloc_aligned((size_t)w * (size_t)h, sizeof *px, "the montage", err);
+    if (!px) {
+        return false;
+    }
+    *l = (fnr_target_level){.w = w, .h = h, .px = px};
+    return true;
+}
+
+/* Level 0; fails when the montage is constant or holds no finite pixel. */
+static bool compress_montage(const fnr_view *m, const fnr_background *b, const fnr_compression *c, fnr_target_level *out, fnr_error *err)
+{
+    float *row = fnr_alloc_aligned((size_t)m->w * 2, sizeof *row, "a montage row", err);
+    if (!row || !level_new(out, m->w, m->h, err)) {
+        free(row);
+        return false;
+    }
+    float lo = INFINITY, hi = -INFINITY;
+    for (int y = 0; y < m->h; y++) {
+        fnr_grid_read_row(m, y, row);
+        fnr_background_row(b, y, m->w, row + m->w);
+        uint16_t *o = out->px + (size_t)y * (size_t)m->w;
+        for (int x = 0; x < m->w; x++) {
+            const bool finite = isfinite(row[x]);
+            o[x] = finite ? encode(fnr_compress(c, (double)row[x] - (double)row[m->w + x])) : 0;
+            if (finite) {
+                lo = fminf(lo, row[x]);
+                hi = fmaxf(hi, row[x]);
+            }
+        }
+    }
+    free(row);
+    if (!(lo <= hi)) {
+        return fnr_fail(err, FNR_E_NUMERIC, "the montage has no finite pixel");
+    }
+    return lo < hi || fnr_fail(err, FNR_E_NUMERIC, "every pixel of the montage has the same value, %g: check that it is the MBP channel",
+                               (double)lo);
+}
+
+static int clamp_index(int i, int n)
+{
+    return i < 0 ? 0 : i >= n ? n - 1 : i;
+}
+
+/* One pixel of the next level: binomial weights over the pixels that exist; 0 when fewer than half the weight exists. */
+static uint16_t halve_pixel(const fnr_target_level *src, int x, int y)
+{
+    static const float k[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+    float sum = 0, weight = 0;
+    for (int j = 0; j < 4; j++) {
+        const uint16_t *row = src->px + (size_t)clamp_index(2 * y - 1 + j, src->h) * (size_t)src->w;
+        for (int i = 0; i < 4; i++) {
+            const uint16_t v = row[clamp_index(2 * x - 1 + i, src->w)];
+            if (v) {
+                sum += k[i] * k[j] * decode(v);
+                weight += k[i] * k[j];
+            }
+        }
+    }
+    return weight >= 0.5f ? encode(sum / weight) : 0;
+}
+
+static bool halve_level(const fnr_target_level *src, fnr_target_level *dst, fnr_error *err)
+{
+    if (!level_new(dst, (src->w + 1) / 2, (src->h + 1) / 2, err)) {
+        return false;
+    }
+    for (int y = 0; y < dst->h; y++) {
+        for (int x = 0; x < dst->w; x++) {
+            dst->px[(size_t)y * (size_t)dst->w + (size_t)x] = halve_pixel(src, x, y);
+        }
+    }
+    return true;
+}
+
+static bool check_montage(const fnr_view *m, double if_nm, fnr_error *err)
+{
+    if (!m->px || m->w < 1 || m->h < 1) {
+        return fnr_fail(err, FNR_E_USAGE, "the montage is empty");
+    }
+    if (m->c != 1 || m->d != 1) {
+        return fnr_fail(err, FNR_E_UNSUPPORTED, "the montage must be one plane of one channel, not %d planes of %d channels", m->d, m->c);
+    }
+    if (!(if_nm > 0) || !isfinite(if_nm)) {
+        return fnr_fail(err, FNR_E_USAGE, "the montage's pixel size is %g nm; it must be positive", if_nm);
+    }
+    return true;
+}
+
+static bool build(fnr_target *t, const fnr_view *m, const fnr_register_options *opt, fnr_error *err)
+{
+    const int cell = (int)fmax(4.0, background_cell_um * 1000.0 / t->if_nm);
+    fnr_background b = {0};
+    size_t n = 0;
+    if (!fnr_background_fit(m, cell, &b, err)) {
+        return false;
+    }
+    float *samples = sample(m, &b, &n, err);
+    bool ok = samples != NULL;
+    if (ok) {
+        const fnr_compression c = fnr_compression_fit(samples, n, opt->compression_knee > 0 ? opt->compression_knee : 1.0);
+        ok = compress_montage(m, &b, &c, &t->level[0], err);
+        t->n_levels = 1;
+    }
+    free(samples);
+    fnr_background_free(&b);
+    while (ok && t->n_levels < FNR_TARGET_LEVELS && t->if_nm * (double)(1 << t->n_levels) <= coarsest_nm) {
+        ok = halve_level(&t->level[t->n_levels - 1], &t->level[t->n_levels], err);
+        t->n_levels += ok;
+    }
+    return ok;
+}
+
+fnr_target *fnr_target_new(const fnr_view *montage, double if_nm, const fnr_register_options *opt, fnr_error *err)
+{
+    if (!check_montage(montage, if_nm, err)) {
+        return NULL;
+    }
+    fnr_target *t = fnr_calloc(1, sizeof *t, "the montage", err);
+    if (!t) {
+        return NULL;
+    }
+    t->if_nm = if_nm;
+    if (!build(t, montage, opt, err)) {
+        fnr_target_free(t);
+        return NULL;
+    }
+    return t;
+}
+
+void fnr_target_free(fnr_target *t)
+{
+    if (t) {
+        for (int i = 0; i < FNR_TARGET_LEVELS; i++) {
+            free(t->level[i].px);
+        }
+        free(t);
+    }
+}
+
+bool fnr_target_window(const fnr_target *t, int level, int x, int y, int w, int h, float *value, float *valid)
+{
+    const fnr_target_level *l = &t->level[level];
+    const int xa = x > 0 ? x : 0, xb = x + w < l->w ? x + w : l->w;
+    bool all = xa == x && xb == x + w;
+    memset(value, 0, (size_t)w * (size_t)h * sizeof *value);
+    memset(valid, 0, (size_t)w * (size_t)h * sizeof *valid);
+    for (int j = 0; j < h; j++) {
+        if (y + j < 0 || y + j >= l->h) {
+            all = false;
+            continue;
+        }
+        const uint16_t *row = l->px + (size_t)(y + j) * (size_t)l->w;
+        float *v = value + (size_t)j * (size_t)w, *m = valid + (size_t)j * (size_t)w;
+        for (int i = xa; i < xb; i++) {
+            if (row[i]) {
+                v[i - x] = decode(row[i]);
+                m[i - x] = 1.0f;
+            } else {
+                all = false;
+            }
+        }
+    }
+    return all;
+}

@@ -1,0 +1,237 @@
+#include "register/template.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "src/core/mem.h"
+#include "src/cv/cv.h"
+
+enum { MAX_SAMPLES = 1 << 17 };
+
+/* Drawn pixels are at least this many template pixels wide, where the prediction is fine enough. */
+static const double oversampling = 1.33;
+
+static bool read_prediction(const fnr_view *p, fnr_grid *g, fnr_error *err)
+{
+    if (!fnr_grid_new(g, p->w, p->h, "a prediction", err)) {
+        return false;
+    }
+    for (int y = 0; y < p->h; y++) {
+        fnr_grid_read_row(p, y, g->px + (size_t)y * (size_t)g->w);
+    }
+    return true;
+}
+
+/* The same compression as the montage's, so that both say "how much like myelin" on one scale. */
+static bool compress(fnr_grid *g, double knee_factor, fnr_error *err)
+{
+    const size_t n = (size_t)g->w * (size_t)g->h, stride = n / MAX_SAMPLES + 1;
+    float *samples = fnr_alloc_aligned(n / stride + 1, sizeof *samples, "prediction samples", err);
+    if (!samples) {
+        return false;
+    }
+    size_t count = 0;
+    for (size_t i = 0; i < n; i += stride) {
+        samples[count++] = g->px[i];
+    }
+    const fnr_compression c = fnr_compression_fit(samples, count, knee_factor);
+    free(samples);
+    for (size_t i = 0; i < n; i++) {
+        g->px[i] = fnr_compress(&c, g->px[i]);
+    }
+    return true;
+}
+
+static bool blur(fnr_grid *g, double sigma, fnr_error *err)
+{
+    fnr_grid out = {0};
+    if (!fnr_grid_new(&out, g->w, g->h, "a prediction", err)) {
+        return false;
+    }
+    const fnr_view src = fnr_view_f32(g->px, g->w, g->h);
+    fnr_view dst = fnr_view_f32(out.px, g->w, g->h);
+    if (!fnr_cv_blur(&src, sigma, &dst, err)) {
+        fnr_grid_free(&out);
+        return false;
+    }
+    fnr_grid_free(g);
+    *g = out;
+    return true;
+}
+
+bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor, fnr_error *err)
+{
+    fnr_template out = {.size = {prediction->w, prediction->h, prediction->nm / if_nm}};
+    fnr_grid fine = {0};
+    bool ok = read_prediction(prediction, &fine, err);
+    /* First to about the finest pixels that are drawn, then compress: the network's noise is averaged before it is rectified. */
+    out.n_levels = 1;
+    out.level[0] = fine;
+    const double coarsest_px = ldexp(1.0, coarsest);
+    while (ok && out.n_levels < FNR_TEMPLATE_LEVELS && ldexp(out.size.nominal, out.n_levels) * oversampling <= coarsest_px) {
+        ok = fnr_grid_halve(&out.level[out.n_levels - 1], &out.level[out.n_levels], err);
+        out.n_levels += ok;
+    }
+    for (int i = 0; ok && i < out.n_levels; i++) {
+        ok = compress(&out.level[i], knee_factor, err);
+        /* Noise as fine as the pixels would be smoothed more half-way between them than on them, and pull the fit to half-way. */
+        if (ok && ldexp(out.size.nominal, i) * oversampling <= 1.0) {
+            ok = blur(&out.level[i], 1.0, err);
+        }
+    }
+    if (!ok) {
+        fnr_template_free(&out);
+        return false;
+    }
+    *t = out;
+    return true;
+}
+
+void fnr_template_free(fnr_template *t)
+{
+    for (int i = 0; i < FNR_TEMPLATE_LEVELS; i++) {
+        fnr_grid_free(&t->level[i]);
+    }
+    *t = (fnr_template){0};
+}
+
+fnr_window fnr_window_around(const fnr_pose *pose, const fnr_tile_size *s, double level, int margin)
+{
+    double hx, hy;
+    fnr_pose_half_extent(pose, s, &hx, &hy);
+    const double px = exp2(level);
+    const int x0 = (int)floor((pose->cx - hx + 0.5) / px - 0.5) - margin, x1 = (int)ceil((pose->cx + hx + 0.5) / px - 0.5) + margin;
+    const int y0 = (int)floor((pose->cy - hy + 0.5) / px - 0.5) - margin, y1 = (int)ceil((pose->cy + hy + 0.5) / px - 0.5) + margin;
+    return (fnr_window){.level = level, .x = x0, .y = y0, .w = x1 - x0 + 1, .h = y1 - y0 + 1};
+}
+
+/* How a drawn pixel finds its place in the template. */
+typedef struct {
+    const fnr_grid *grid;
+    double x0, y0;                 /* template pixel of the window's pixel (0, 0) */
+    double ux, uy, vx, vy;         /* steps per window pixel along x and y */
+    double inv_step;               /* template px per NET px */
+    double edge;                   /* drawn px per template px: 1 / width of the soft edge */
+    double w, h;                   /* the tile's extent [template px] */
+} drawing;
+
+static const fnr_grid *pick_level(const fnr_template *t, double level, double *step)
+{
+    const double px = exp2(level);
+    int j = 0;
+    while (j + 1 < t->n_levels && ldexp(t->size.nominal, j + 1) * oversampling <= px) {
+        j++;
+    }
+    *step = ldexp(1.0, j);
+    return &t->level[j];
+}
+
+static drawing drawing_of(const fnr_template *t, const fnr_pose *p, const fnr_window *win)
+{
+    double step;
+    const fnr_grid *g = pick_level(t, win->level, &step);
+    const double px = exp2(win->level), s = 1.0 / step;
+    const double dx = (win->x + 0.5) * px - 0.5 - p->cx, dy = (win->y + 0.5) * px - 0.5 - p->cy;
+    const double nx = 0.5 * (t->size.w - 1) + p->m00 * dx + p->m01 * dy, ny = 0.5 * (t->size.h - 1) + p->m10 * dx + p->m11 * dy;
+    return (drawing){.grid = g,
+                     .x0 = (nx + 0.5) * s - 0.5,
+                     .y0 = (ny + 0.5) * s - 0.5,
+                     .ux = p->m00 * px * s,
+                     .uy = p->m10 * px * s,
+                     .vx = p->m01 * px * s,
+                     .vy = p->m11 * px * s,
+                     .inv_step = s,
+                     .edge = 1 / (px * s * sqrt(fabs(p->m00 * p->m11 - p->m01 * p->m10))),
+                     .w = t->size.w * s,
+                     .h = t->size.h * s};
+}
+
+static inline double ramp(double distance_inside, double inverse_width)
+{
+    const double r = distance_inside * inverse_width + 0.5;
+    return r <= 0 ? 0 : r >= 1 ? 1 : r;
+}
+
+static inline double smaller(double a, double b)
+{
+    return a < b ? a : b;
+}
+
+/* Weight of the template position (x, y); the tile reaches from -0.5 to its extent - 0.5. */
+static inline double inside(const drawing *d, double x, double y)
+{
+    return ramp(smaller(x + 0.5, d->w - 0.5 - x), d->edge) * ramp(smaller(y + 0.5, d->h - 0.5 - y), d->edge);
+}
+
+static int clamp_index(int i, int n)
+{
+    return i < 0 ? 0 : i >= n ? n - 1 : i;
+}
+
+/* Cubic B-spline basis at the four taps around a coordinate with fraction f, and its derivative. */
+static inline void basis(float f, float b[4], float d[4])
+{
+    const float g = 1 - f, f2 = f * f, g2 = g * g;
+    b[0] = g2 * g * (1.0f / 6);
+    b[1] = (4 - 6 * f2 + 3 * f2 * f) * (1.0f / 6);
+    b[2] = (4 - 6 * g2 + 3 * g2 * g) * (1.0f / 6);
+    b[3] = f2 * f * (1.0f / 6);
+    d[0] = -0.5f * g2;
+    d[1] = -2 * f + 1.5f * f2;
+    d[2] = 2 * g - 1.5f * g2;
+    d[3] = 0.5f * f2;
+}
+
+/* Value and derivatives per template pixel. */
+static inline float spline(const fnr_grid *g, double x, double y, float *dx, float *dy)
+{
+    const int ix = (int)floor(x), iy = (int)floor(y);
+    float bx[4], by[4], ex[4], ey[4], value = 0, gx = 0, gy = 0;
+    basis((float)(x - ix), bx, ex);
+    basis((float)(y - iy), by, ey);
+    const bool interior = ix >= 1 && ix + 2 < g->w;
+    for (int j = 0; j < 4; j++) {
+        const float *row = g->px + (size_t)clamp_index(iy - 1 + j, g->h) * (size_t)g->w;
+        float p[4];
+        for (int i = 0; i < 4; i++) {
+            p[i] = row[interior ? ix - 1 + i : clamp_index(ix - 1 + i, g->w)];
+        }
+        const float r = bx[0] * p[0] + bx[1] * p[1] + bx[2] * p[2] + bx[3] * p[3];
+        value += by[j] * r;
+        gy += ey[j] * r;
+        gx += by[j] * (ex[0] * p[0] + ex[1] * p[1] + ex[2] * p[2] + ex[3] * p[3]);
+    }
+    *dx = gx;
+    *dy = gy;
+    return value;
+}
+
+static void draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight, float *gx, float *gy)
+{
+    const drawing d = drawing_of(t, pose, win);
+    for (int j = 0; j < win->h; j++) {
+        const size_t row = (size_t)j * (size_t)win->w;
+        for (int i = 0; i < win->w; i++) {
+            const double x = d.x0 + i * d.ux + j * d.vx, y = d.y0 + i * d.uy + j * d.vy;
+            const double w = inside(&d, x, y);
+            float dx = 0, dy = 0;
+            weight[row + i] = (float)w;
+            value[row + i] = w > 0 ? spline(d.grid, x, y, &dx, &dy) : 0.0f;
+            if (gx) {
+                gx[row + i] = dx * (float)d.inv_step;
+                gy[row + i] = dy * (float)d.inv_step;
+            }
+        }
+    }
+}
+
+void fnr_template_draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight)
+{
+    draw(t, pose, win, value, weight, NULL, NULL);
+}
+
+void fnr_template_draw_gradient(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight,
+                                float *gx, float *gy)
+{
+    draw(t, pose, win, value, weight, gx, gy);
+}
