@@ -136,7 +136,7 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
         s.seconds = fnr_now_s() - start;
         if (ok) {
             fnr_section_export(&s, summary);
-            fnr_section_report(&s, summary);
+            fnr_section_report(&s);
         }
         summary->outputs_missing = s.first_write_error.code != FNR_OK;
     }

@@ -59,7 +59,7 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
 /* Parts, in section_*.c */
 bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error *err);      /* false: cancelled */
 void fnr_section_export(fnr_section *s, const fnr_section_summary *summary);                /* csv, trakem2, run.json */
-void fnr_section_report(fnr_section *s, const fnr_section_summary *summary);                /* report.html */
+void fnr_section_report(fnr_section *s);                                                       /* report.html */
 /* Is the tile done already?  (--dry-run)  Returns what would run: "predict, register", "register" or "nothing". */
 const char *fnr_section_plan_tile(const fnr_section *s, fnr_section_tile *tile);
 /* Prediction of a finished tile, from its file; *view is float at network pixel size. */

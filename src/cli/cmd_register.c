@@ -1,0 +1,55 @@
+#include "src/cli/command.h"
+#include "src/pipeline/section.h"
+
+static const fnr_option options[] = {
+    {"model", 'm', "FILE", NULL, "the trained network (.safetensors)"},
+    {"output", 'o', "DIR", NULL, "folder for transforms.csv, trakem2.xml, report.html, run.json"},
+    {"em-nm", 0, "NM", "images.em_nm", "pixel size of the EM tiles, when the files do not tell it"},
+    {"if-nm", 0, "NM", "images.if_nm", "pixel size of the montage, when the file does not tell it"},
+    {"if-page", 0, "N", "images.if_page", "page (channel) of the montage file that holds MBP"},
+    {0},
+};
+
+static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
+{
+    const char *model = fnr_args_value(args, "model"), *out = fnr_args_value(args, "output");
+    if (args->n_positional != 2) {
+        return fnr_usage_error(err, "register", "expected a folder of EM tiles and one MBP image, got %d argument%s", args->n_positional,
+                               args->n_positional == 1 ? "" : "s");
+    }
+    if (!model || !out) {
+        return fnr_usage_error(err, "register", "%s is missing", !model ? "-m MODEL" : "-o OUT");
+    }
+    fnr_section_summary sum;
+    const fnr_section_job job = {args->positional[0], args->positional[1], model, out};
+    if (!fnr_stage_section(run, &job, &sum, err)) {
+        return fnr_exit_of(err);
+    }
+    if (run->dry_run) {
+        return FNR_EXIT_OK;
+    }
+    const size_t all = sum.registered + sum.doubtful + sum.no_content + sum.failed;
+    fnr_log_info(run->log, "%zu tiles: %zu registered, %zu doubtful, %zu without content, %zu failed -> %s", all, sum.registered, sum.doubtful,
+                 sum.no_content, sum.failed, out);
+    if (sum.outputs_missing) {
+        fnr_fail(err, FNR_E_IO, "%s: not everything could be written; see the warnings above", out);
+        return FNR_EXIT_FAILED;
+    }
+    if (sum.failed == all) {
+        fnr_fail(err, FNR_E_FORMAT, "%s: no tile could be used; the reasons stand in %s/transforms.csv", job.em_dir, out);
+        return FNR_EXIT_FAILED;
+    }
+    return sum.doubtful + sum.failed ? FNR_EXIT_DOUBTFUL : FNR_EXIT_OK;
+}
+
+const fnr_command fnr_cmd_register = {
+    .name = "register",
+    .summary = "Registers every EM tile of a folder to an MBP montage (the default command).",
+    .usage = "EM_DIR MBP.tif -m MODEL -o OUT [options]",
+    .details = "Predicts MBP from each tile, finds it in the montage over all rotations, and gives every tile a transform (EM tile pixel ->\n"
+               "montage pixel, pixel centres at integers) and a verdict: registered, doubtful, no-content or failed, with the reason.\n"
+               "The same command continues an interrupted run; finished tiles are not computed again.",
+    .options = options,
+    .uses_config = true,
+    .main = main_job,
+};

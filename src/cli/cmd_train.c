@@ -1,0 +1,37 @@
+#include "src/cli/command.h"
+#include "src/pipeline/stage_train.h"
+
+static const fnr_option options[] = {
+    {"output", 'o', "FILE", NULL, "model to write (.safetensors); the last state and the loss curve go beside it"},
+    {"resume", 'r', NULL, NULL, "continue an interrupted training, bit for bit"},
+    {"em-nm", 0, "NM", "images.em_nm", "pixel size of the EM tiles, when the files do not tell it"},
+    {"if-nm", 0, "NM", "images.if_nm", "pixel size of the MBP images, when the files do not tell it"},
+    {"steps", 0, "N", "train.steps", "optimiser steps"},
+    {"seed", 0, "N", "train.seed", "seed of weights and patches"},
+    {0},
+};
+
+static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
+{
+    const char *model = fnr_args_value(args, "output");
+    if (args->n_positional < 1) {
+        return fnr_usage_error(err, "train", "expected at least one TrakEM2 project with manual registrations");
+    }
+    if (!model) {
+        return fnr_usage_error(err, "train", "-o MODEL is missing");
+    }
+    const fnr_train_job job = {.projects = args->positional, .n_projects = (size_t)args->n_positional, .model_path = model,
+                               .resume = fnr_args_value(args, "resume") != NULL};
+    return fnr_stage_train(run, &job, err) ? FNR_EXIT_OK : fnr_exit_of(err);
+}
+
+const fnr_command fnr_cmd_train = {
+    .name = "train",
+    .summary = "Trains the network on tiles registered by hand in TrakEM2.",
+    .usage = "PROJECT.xml... -o MODEL [-c CONFIG] [options]",
+    .details = "In each project, EM patches placed over an MBP patch of the same layer become training pairs.  configs/em-mbp-fast.ini trains in\n"
+               "under half an hour on two cores; configs/em-mbp-paper.ini is the recipe of the paper.  Ctrl-C stops cleanly; --resume continues.",
+    .options = options,
+    .uses_config = true,
+    .main = main_job,
+};

@@ -1,0 +1,118 @@
+/* The section's report.html: pictures of every tile in its own frame, at the network's pixel size. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "src/core/timer.h"
+#include "src/cv/cv.h"
+#include "src/pipeline/record.h"
+#include "src/pipeline/report.h"
+#include "src/pipeline/section.h"
+
+typedef struct {
+    fnr_tile em;
+    fnr_image prediction, mbp;
+} pictures;
+
+static void free_pictures(pictures *p)
+{
+    fnr_tile_free(&p->em);
+    fnr_image_free(&p->prediction);
+    fnr_image_free(&p->mbp);
+}
+
+/* MBP under the found transform, sampled on the tile's network pixels. */
+static bool cut_mbp(const fnr_view *montage, const fnr_section_tile *t, const fnr_view *like, fnr_image *out)
+{
+    return t->reg.has_transform && fnr_image_new(out, like->w, like->h, 1, 1, FNR_F32, NULL) &&
+           fnr_cv_warp_affine(montage, &t->reg.t, FNR_INTERP_CUBIC, FNR_BORDER_ZERO, &out->v, NULL);
+}
+
+static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage, const fnr_section_tile *t, fnr_error *err)
+{
+    const fnr_registration *r = &t->reg;
+    pictures p = {0};
+    fnr_report_tile out = {.name = t->name, .w = t->w, .h = t->h, .verdict = r->verdict, .reason = r->reason, .has_transform = r->has_transform,
+                           .tile_to_if = t->tile_to_if, .scale = r->scale, .rotation_deg = r->rotation_deg, .score = r->score,
+                           .peak_ratio = r->peak_ratio, .content = r->content, .flow_inliers = r->flow_inliers, .flow_rms_px = r->flow_rms_px,
+                           .truth_error_px = NAN};
+    if (t->w > 0 && fnr_tile_load(t->path, t->em_nm, s->net_nm, &p.em, NULL)) {
+        out.em = &p.em.net.v;
+    }
+    if (t->w > 0 && fnr_section_read_prediction(s, t, &p.prediction, NULL)) {
+        out.prediction = &p.prediction.v;
+    }
+    if (out.em && cut_mbp(montage, t, out.em, &p.mbp)) {
+        out.mbp = &p.mbp.v;
+    }
+    const bool ok = fnr_report_add_tile(report, &out, err);
+    free_pictures(&p);
+    return ok;
+}
+
+enum { MAX_FACTS = 12, FACT_TEXT = 256 };
+
+typedef struct {
+    fnr_report_fact rows[MAX_FACTS];
+    char text[MAX_FACTS][FACT_TEXT];
+    size_t n;
+} facts;
+
+static void add_fact(facts *f, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+static void add_fact(facts *f, const char *name, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(f->text[f->n], FACT_TEXT, fmt, args);
+    va_end(args);
+    f->rows[f->n] = (fnr_report_fact){name, f->text[f->n]};
+    f->n++;
+}
+
+static void collect_facts(const fnr_section *s, facts *f)
+{
+    char duration[32];
+    fnr_format_duration(s->seconds, duration);
+    add_fact(f, "EM tiles", "%s", s->job.em_dir);
+    add_fact(f, "MBP montage", "%s (%d x %d px of %g nm)", s->job.mbp_path, s->montage.v.w, s->montage.v.h, s->if_nm);
+    add_fact(f, "Model", "%s (%d channels, depth %d, %g nm)", s->job.model_path, s->model.desc.base_channels, s->model.desc.depth, s->net_nm);
+    add_fact(f, "Model digest", "%s", s->model_digest.hex);
+    add_fact(f, "Scales searched", "%g to %g of nominal", s->run->config.reg.scale_min, s->run->config.reg.scale_max);
+    add_fact(f, "Rotations searched", "%g to %g degrees", s->run->config.reg.rotation_min_deg, s->run->config.reg.rotation_max_deg);
+    add_fact(f, "Computed with", "%s", s->run->be->description);
+    add_fact(f, "Started", "%s, took %s", s->started, duration);
+    add_fact(f, "Peak memory", "%.0f MiB", fnr_peak_rss_mib());
+}
+
+static bool write_report(fnr_section *s, fnr_error *err)
+{
+    char path[FNR_PATH_MAX];
+    fnr_image montage = {0};
+    facts f = {0};
+    if (!fnr_path_join(path, s->job.out_dir, "report.html", err) || !fnr_image_to_f32(&s->montage.v, 0, 0, &montage, err)) {
+        return false;
+    }
+    const fnr_report_head head = {.title = s->job.em_dir, .version = FNR_VERSION, .n_tiles = s->n_tiles, .montage = &s->montage.v,
+                                  .picture_px = s->run->config.report.picture_px};
+    fnr_report *report = fnr_report_open(path, &head, err);
+    bool ok = report != NULL;
+    for (size_t i = 0; ok && i < s->n_tiles; i++) {
+        ok = add_tile(report, s, &montage.v, &s->tiles[i], err);
+    }
+    if (ok) {
+        collect_facts(s, &f);
+        ok = fnr_report_close(report, f.rows, f.n, err);
+    } else {
+        fnr_report_abort(report);
+    }
+    fnr_image_free(&montage);
+    return ok;
+}
+
+void fnr_section_report(fnr_section *s)
+{
+    fnr_error err = {0};
+    if (!write_report(s, &err)) {
+        fnr_section_note_write_error(s, &err);
+    }
+}

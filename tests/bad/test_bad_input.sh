@@ -1,0 +1,144 @@
+#!/bin/bash
+# What goes wrong in practice must be said clearly, with the right exit status, and never cost finished work.
+# Runs on a small synthetic case and the demo model; the broken TIFFs of ../shared when they are there.
+. tests/support/tap.sh
+
+model=examples/models/demo.safetensors
+case_dir=$scratch/case
+
+make_case() {
+    [ -d "$case_dir" ] || "$FNR_EXE" -q simulate "$case_dir" --seed 5 --rows 1 --cols 2 --tile-px 512 || fail "simulate failed"
+    first_tile=$(ls "$case_dir"/em/*.tif | head -1)
+}
+
+# rows of transforms.csv with this verdict
+count_verdict() { grep -c ",$1," "$2/transforms.csv" || true; }
+
+missing_or_empty_folders() {
+    make_case
+    mkdir -p "$scratch/empty" "$scratch/text"
+    echo hello >"$scratch/text/notes.txt"
+    expect_status 1 "$FNR_EXE" "$scratch/empty" "$case_dir/mbp.tif" -m $model -o "$scratch/o1"
+    expect_text err 'empty: no \.tif'
+    expect_status 1 "$FNR_EXE" "$scratch/text" "$case_dir/mbp.tif" -m $model -o "$scratch/o1"
+    expect_text err 'text: no \.tif or \.tiff files among its 1 files'
+    expect_status 1 "$FNR_EXE" "$scratch/nowhere" "$case_dir/mbp.tif" -m $model -o "$scratch/o1"
+    expect_text err 'nowhere.*No such file'
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$scratch/nothing.tif" -m $model -o "$scratch/o1"
+    expect_text err 'nothing\.tif'
+}
+
+broken_montages() {
+    make_case
+    head -c 3000 "$case_dir/mbp.tif" >"$scratch/cut.tif"
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$scratch/cut.tif" -m $model -o "$scratch/o2"
+    expect_text err 'cut\.tif'
+    echo "not an image" >"$scratch/words.tif"
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$scratch/words.tif" -m $model -o "$scratch/o2"
+    expect_text err 'words\.tif'
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$scratch" -m $model -o "$scratch/o2"
+    expect_text err 'directory'
+}
+
+montage_of_zeros_or_rgb() {
+    need_shared data/formats/tiff_ok/rgb-3c-8b.tiff
+    make_case
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$FNR_SHARED/data/formats/tiff_ok/rgb-3c-8b.tiff" -m $model -o "$scratch/o3" --if-nm 100
+    expect_text err 'rgb-3c-8b\.tiff.*RGB'
+    python3 - "$scratch/zeros.tif" <<'PY' 2>/dev/null || skip "no python3 to write a black image"
+import struct, sys
+w, h = 300, 200
+entries = [(256,3,1,w),(257,3,1,h),(258,3,1,16),(259,3,1,1),(262,3,1,1),(273,4,1,8),(277,3,1,1),(278,3,1,h),(279,4,1,w*h*2)]
+with open(sys.argv[1], 'wb') as f:
+    f.write(struct.pack('<2sHI', b'II', 42, 8 + w*h*2)); f.write(bytes(w*h*2)); f.write(struct.pack('<H', len(entries)))
+    for tag, typ, n, v in entries: f.write(struct.pack('<HHII', tag, typ, n, v))
+    f.write(struct.pack('<I', 0))
+PY
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$scratch/zeros.tif" -m $model -o "$scratch/o3" --if-nm 100
+    expect_text err 'zeros\.tif'
+}
+
+pixel_size_unknown() {
+    need_shared data/formats/tiff_ok/minisblack-1c-8b.tiff
+    make_case
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$FNR_SHARED/data/formats/tiff_ok/minisblack-1c-16b.tiff" -m $model -o "$scratch/o4"
+    expect_text err 'pixel size; give it with --if-nm'
+    expect_status 1 "$FNR_EXE" predict -m $model "$FNR_SHARED/data/formats/tiff_ok/minisblack-1c-8b.tiff" -o "$scratch/p.tif"
+    expect_text err 'pixel size; give it with --em-nm'
+}
+
+broken_models() {
+    make_case
+    size=$(stat -c %s $model)
+    head -c $((size / 2)) $model >"$scratch/half.safetensors"
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m "$scratch/half.safetensors" -o "$scratch/o5"
+    expect_text err 'half\.safetensors'
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m "$case_dir/mbp.tif" -o "$scratch/o5"
+    expect_text err 'mbp\.tif'
+    expect_status 1 "$FNR_EXE" predict -m "$scratch/none.safetensors" "$first_tile" -o "$scratch/p.tif"
+    expect_text err 'none\.safetensors'
+}
+
+bad_tiles_do_not_end_the_run() {
+    make_case
+    mkdir -p "$scratch/mixed"
+    cp "$case_dir"/em/*.tif "$scratch/mixed/"
+    head -c 5000 "$first_tile" >"$scratch/mixed/a_cut.tif"
+    : >"$scratch/mixed/b_empty.tif"
+    echo text >"$scratch/mixed/c_text.TIFF"
+    expect_status 3 "$FNR_EXE" "$scratch/mixed" "$case_dir/mbp.tif" -m $model -o "$scratch/o6"
+    [ "$(count_verdict failed "$scratch/o6")" -eq 3 ] || fail "three tiles should have failed"
+    expect_text "$scratch/o6/transforms.csv" '^"a_cut.tif",failed,".*a_cut\.tif.*'
+    expect_text "$scratch/o6/transforms.csv" '^"b_empty.tif",failed,".*b_empty\.tif.*'
+    expect_text "$scratch/o6/transforms.csv" '^"c_text.TIFF",failed,".*c_text\.TIFF.*'
+    [ "$(($(count_verdict registered "$scratch/o6") + $(count_verdict doubtful "$scratch/o6") + $(count_verdict no-content "$scratch/o6")))" -eq 2 ]
+    xmllint --noout --valid "$scratch/o6/trakem2.xml"
+}
+
+every_broken_tiff_gets_a_verdict() {
+    need_shared data/formats/tiff_bad
+    make_case
+    mkdir -p "$scratch/bad"
+    cp "$FNR_SHARED"/data/formats/tiff_bad/*.tif "$scratch/bad/"
+    cp "$first_tile" "$scratch/bad/zz_good.tif"
+    n=$(ls "$scratch/bad" | wc -l)
+    "$FNR_EXE" "$scratch/bad" "$case_dir/mbp.tif" -m $model -o "$scratch/o7" --em-nm 11.9 >"$scratch/out" 2>"$scratch/err"
+    status=$?
+    [ $status -eq 3 ] || { tail -5 "$scratch/err"; fail "exit status $status"; }
+    [ "$(wc -l <"$scratch/o7/transforms.csv")" -eq $((n + 1)) ] || fail "a tile is missing from transforms.csv"
+    expect_text "$scratch/o7/transforms.csv" '^"zz_good.tif",(registered|doubtful|no-content),'
+    # each reason names its file
+    ! grep ',failed,' "$scratch/o7/transforms.csv" | awk -F, '{f=$1; gsub(/"/,"",f); if (index($3, f) == 0) print}' | grep .
+}
+
+a_full_disk_is_an_error_and_keeps_the_table() {
+    make_case
+    # 64 KiB per file: predictions, project and report do not fit, the table of transforms does
+    (ulimit -f 64; exec "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/o8") >"$scratch/out" 2>"$scratch/err"
+    status=$?
+    [ $status -eq 1 ] || fail "exit status $status"
+    expect_text err 'File too large'
+    expect_text err 'not everything could be written'
+    [ "$(wc -l <"$scratch/o8/transforms.csv")" -eq 3 ] || fail "finished tiles are missing"
+    ! find "$scratch/o8" -name '*tmp*' | grep . || fail "a temporary file was left behind"
+}
+
+an_output_folder_that_cannot_be_made() {
+    make_case
+    echo file >"$scratch/occupied"
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/occupied"
+    expect_text err 'occupied'
+}
+
+projects_that_do_not_fit() {
+    make_case
+    echo '<trakem2>' >"$scratch/open.xml"
+    expect_status 1 "$FNR_EXE" train "$scratch/open.xml" -o "$scratch/m.safetensors"
+    expect_text err 'open\.xml'
+    expect_status 1 "$FNR_EXE" train "$case_dir/manual_a.xml" -o "$scratch/m.safetensors" --set images.mbp_match=GFAP
+    expect_text err 'GFAP'
+    expect_status 1 "$FNR_EXE" train "$first_tile" -o "$scratch/m.safetensors"
+}
+
+tap_run missing_or_empty_folders broken_montages montage_of_zeros_or_rgb pixel_size_unknown broken_models bad_tiles_do_not_end_the_run \
+    every_broken_tiff_gets_a_verdict a_full_disk_is_an_error_and_keeps_the_table an_output_folder_that_cannot_be_made projects_that_do_not_fit

@@ -1,0 +1,88 @@
+#!/bin/bash
+# The command line: help at every level, settings, messages and exit status.
+. tests/support/tap.sh
+
+commands="register train predict evaluate simulate"
+
+help_at_every_level() {
+    expect_status 0 "$FNR_EXE" --help
+    for c in $commands; do expect_text out "^  $c "; done
+    expect_status 0 "$FNR_EXE" --version
+    expect_text out '^fnet-register [0-9]+\.[0-9]+'
+    for c in $commands; do
+        expect_status 0 "$FNR_EXE" "$c" --help
+        expect_text out '^usage: fnet-register'
+        expect_text out '--threads N'
+    done
+    expect_status 2 "$FNR_EXE"
+}
+
+wrong_usage_is_explained() {
+    expect_status 2 "$FNR_EXE" train --no-such-option
+    expect_text err '--no-such-option: unknown option; see .fnet-register train --help'
+    expect_status 2 "$FNR_EXE" predict -m
+    expect_text err 'argument is missing'
+    expect_status 2 "$FNR_EXE" one_folder -m x -o y
+    expect_text err 'expected a folder of EM tiles and one MBP image, got 1 argument'
+    expect_status 2 "$FNR_EXE" a b -o y
+    expect_text err '-m MODEL is missing'
+    expect_status 2 "$FNR_EXE" train -o m.safetensors
+    expect_text err 'at least one TrakEM2 project'
+    expect_status 2 "$FNR_EXE" predict -m m -o o --type float64 x.tif
+    expect_text err 'write float32 or uint16'
+    expect_status 2 "$FNR_EXE" simulate "$scratch/s" --rows many
+    expect_text err '--rows many: not a number'
+}
+
+settings_are_checked() {
+    expect_status 2 "$FNR_EXE" a b --set train.stepz=5 --print-config
+    expect_text err 'train\.steps' # the nearest known name
+    expect_status 2 "$FNR_EXE" a b --set train.batch=0 --print-config
+    expect_text err 'train\.batch'
+    expect_status 2 "$FNR_EXE" a b --set register.scale_min=1.1 --print-config
+    expect_text err 'register\.scale_min = 1\.1 is not below'
+    expect_status 2 "$FNR_EXE" a b --set nonsense --print-config
+    expect_text err 'NAME=VALUE'
+    printf '[train]\nsteps = 7\nbatch = lots\n' >"$scratch/bad.ini"
+    expect_status 2 "$FNR_EXE" a b -c "$scratch/bad.ini" --print-config || expect_status 1 "$FNR_EXE" a b -c "$scratch/bad.ini" --print-config
+    expect_text err 'bad\.ini.*3.*batch'
+    expect_status 1 "$FNR_EXE" a b -c "$scratch/absent.ini" --print-config
+    expect_text err 'absent\.ini'
+}
+
+printed_settings_read_back_the_same() {
+    expect_status 0 "$FNR_EXE" train p.xml -o m --set net.pixel_nm=33.3 --steps 123 --print-config
+    expect_text out '^steps = 123'
+    cp "$scratch/out" "$scratch/first.ini"
+    expect_status 0 "$FNR_EXE" train p.xml -o m -c "$scratch/first.ini" --print-config
+    cmp "$scratch/out" "$scratch/first.ini"
+}
+
+default_ini_is_what_the_table_says() {
+    expect_status 0 "$FNR_EXE" a b --print-config
+    diff configs/default.ini "$scratch/out" || fail "run: build/fnet-register a b --print-config > configs/default.ini"
+}
+
+recipes_are_valid() {
+    for recipe in configs/*.ini; do
+        expect_status 0 "$FNR_EXE" train p.xml -o m -c "$recipe" --print-config
+    done
+    expect_status 0 "$FNR_EXE" train p.xml -o m -c configs/em-mbp-paper.ini --print-config
+    expect_text out '^pixel_nm = 10$'
+    expect_text out '^steps = 50000$'
+}
+
+man_page_knows_every_command() {
+    for c in $commands; do expect_text src/cli/fnet-register.1 "^\.(B|TP|BR) *.*$c|fnet-register $c"; done
+    ! command -v man >/dev/null || man --warnings -E UTF-8 -l src/cli/fnet-register.1 2>&1 >/dev/null | (! grep .)
+}
+
+a_full_pipe_is_an_error() {
+    [ -e /dev/full ] || skip "no /dev/full"
+    "$FNR_EXE" a b --print-config >/dev/full 2>"$scratch/err"
+    [ $? -eq 1 ]
+    expect_text err 'standard output'
+}
+
+tap_run help_at_every_level wrong_usage_is_explained settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
+    recipes_are_valid man_page_knows_every_command a_full_pipe_is_an_error

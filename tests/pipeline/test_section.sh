@@ -1,0 +1,113 @@
+#!/bin/bash
+# The main job from end to end on a synthetic section with exact truth: outputs, resumption, equality, training, prediction.
+. tests/support/tap.sh
+
+model=examples/models/demo.safetensors
+case_dir=$scratch/case
+
+make_case() {
+    [ -d "$case_dir" ] || "$FNR_EXE" -q simulate "$case_dir" --seed 11 --rows 2 --cols 2 --tile-px 640 || fail "simulate failed"
+}
+register_case() {
+    make_case
+    [ -e "$scratch/out1/transforms.csv" ] || expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out1"
+}
+
+all_outputs_are_there_and_valid() {
+    register_case
+    head -1 "$scratch/out1/transforms.csv" | grep -qE '^tile,verdict,reason,transform,scale,rotation_deg,score'
+    [ "$(wc -l <"$scratch/out1/transforms.csv")" -eq 5 ]
+    xmllint --noout --valid "$scratch/out1/trakem2.xml"
+    xmllint --html --noout "$scratch/out1/report.html" 2>/dev/null
+    ! grep -qE '(src|href)="https?:' "$scratch/out1/report.html" || fail "the report is not self-contained"
+    grep -q '"peak_rss_mib"' "$scratch/out1/run.json"
+    # paths in the project are relative to it and lead to the files
+    (cd "$scratch/out1" && for f in $(grep -o 'file_path="[^"]*"' trakem2.xml | cut -d'"' -f2); do
+        case $f in /*) echo "# absolute: $f"; exit 1 ;; esac
+        [ -e "$f" ] || { echo "# missing: $f"; exit 1; }
+    done)
+}
+
+registered_tiles_lie_where_the_truth_says() {
+    register_case
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/out1" --truth "$case_dir/truth.csv"
+    expect_text out 'further than 5 px from the truth: 0$'
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/out1" --truth "$case_dir/truth.csv" --success-px 1.16 # the paper's mean error
+    expect_text out 'further than 1.16 px from the truth: 0$'
+    registered=$(grep -c ',registered,' "$scratch/out1/transforms.csv")
+    [ "$registered" -ge 3 ] || fail "only $registered of 4 tiles registered"
+    # our own TrakEM2 project says the same as the table
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/out1/trakem2.xml" --truth "$scratch/out1/transforms.csv"
+    expect_text out 'worst 0\.000 IF px'
+}
+
+a_second_run_reuses_everything() {
+    register_case
+    cp "$scratch/out1/transforms.csv" "$scratch/before.csv"
+    expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out1" --dry-run
+    [ "$(grep -c 'would run nothing' "$scratch/err")" -eq 4 ] || fail "a finished tile would run again"
+    expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out1"
+    cmp "$scratch/before.csv" "$scratch/out1/transforms.csv"
+    [ "$(grep -c '"reused":.*true' "$scratch/out1/run.json")" -eq 4 ]
+    expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out1" --dry-run --set register.min_score=0.41
+    [ "$(grep -c 'would run register' "$scratch/err")" -eq 4 ] || fail "a changed setting must register again, not predict"
+}
+
+a_killed_run_continues() {
+    make_case
+    "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out2" 2>/dev/null &
+    pid=$!
+    for _ in $(seq 600); do
+        [ "$(ls "$scratch/out2/register" 2>/dev/null | grep -c json)" -ge 1 ] && break
+        sleep 0.05
+    done
+    kill -9 $pid 2>/dev/null || true
+    wait $pid 2>/dev/null || true
+    expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out2"
+    register_case
+    # times differ, results do not
+    cmp "$scratch/out1/transforms.csv" "$scratch/out2/transforms.csv"
+}
+
+threads_change_nothing() {
+    register_case
+    expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out3" --threads 1
+    cmp "$scratch/out1/transforms.csv" "$scratch/out3/transforms.csv"
+}
+
+prediction_does_not_depend_on_the_tile_size() {
+    make_case
+    tile=$(ls "$case_dir"/em/*.tif | head -1)
+    expect_status 0 "$FNR_EXE" predict -m $model "$tile" -o "$scratch/p0.tif"
+    for size in 16 48 128; do
+        expect_status 0 "$FNR_EXE" predict -m $model "$tile" -o "$scratch/p1.tif" --tile $size
+        cmp "$scratch/p0.tif" "$scratch/p1.tif" || fail "tile size $size changes the prediction"
+    done
+    expect_status 0 "$FNR_EXE" predict -m $model "$tile" -o "$scratch/p16.tif" --type uint16
+    # the main job saw the same numbers
+    register_case
+    cmp "$scratch/p0.tif" "$scratch/out1/predict/$(basename "$tile").prediction.tif" || fail "predict and register differ"
+}
+
+training_runs_stops_and_resumes() {
+    make_case
+    recipe="--set net.base_channels=4 --set net.depth=2 --set net.pixel_nm=60 --set train.patch=32 --set train.batch=4 --set train.validate_every=10"
+    expect_status 0 "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/whole.safetensors" $recipe --steps 60
+    expect_text "$scratch/whole.loss.csv" '^60,'
+    expect_status 2 "$FNR_EXE" train "$case_dir/manual_a.xml" -o "$scratch/whole.safetensors" $recipe --steps 60
+    expect_text err 'continue it with --resume'
+    # stopped by Ctrl-C at some point, then resumed
+    "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --set train.checkpoint_s=0 2>"$scratch/err" &
+    pid=$!
+    for _ in $(seq 600); do [ -e "$scratch/parts.last.safetensors" ] && break; sleep 0.02; done
+    kill -INT $pid
+    wait $pid
+    status=$?
+    [ $status -eq 1 ] || [ $status -eq 0 ] || fail "exit status $status after Ctrl-C"
+    expect_status 0 "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --set train.checkpoint_s=0 --resume
+    expect_status 2 "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --resume --set train.lr=0.5
+    expect_text err 'train\.lr = 0\.001, now it is 0\.5'
+}
+
+tap_run all_outputs_are_there_and_valid registered_tiles_lie_where_the_truth_says a_second_run_reuses_everything a_killed_run_continues \
+    threads_change_nothing prediction_does_not_depend_on_the_tile_size training_runs_stops_and_resumes
