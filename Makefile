@@ -46,7 +46,7 @@ TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
 TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo
+.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench-nerve
 .DEFAULT_GOAL := all
 
 all: $(EXE) ## build the program
@@ -93,6 +93,24 @@ check: ## look at the sources: include layers, headers, forbidden calls, sizes, 
 test: ## install what is missing, build, run every test (FILTER=area/name: some of them, without sanitizers)
 	@$(MAKE) --no-print-directory test-deps
 	@$(if $(FILTER),$(MAKE) --no-print-directory -j$(JOBS) all tests && tests/run.sh $(BUILD) $(FILTER),JOBS=$(JOBS) MAKE="$(MAKE)" tests/all.sh $(BUILD))
+
+# ---- demonstrations, models, measurements ----------------------------------------------------------------------------------------
+FNR_SHARED ?= ../shared
+NERVE   := $(FNR_SHARED)/data/nerve
+
+demo: ## a synthetic section, registered and compared with its exact truth (under 3 minutes)
+	@$(MAKE) --no-print-directory deps
+	@$(MAKE) --no-print-directory -j$(JOBS) all
+	@tests/bench/demo.sh $(BUILD) demo-out
+
+demo-model: $(EXE) ## train examples/models/demo.safetensors on synthetic sections (about 10 minutes)
+	tests/bench/demo_model.sh $(BUILD) examples/models/demo.safetensors
+
+nerve-model: $(EXE) ## train examples/models/nerve-mbp-fast.safetensors on the nerve sections A, B, C (under 30 minutes)
+	tests/bench/nerve_model.sh $(BUILD) examples/models/nerve-mbp-fast.safetensors
+
+bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
+	@tests/bench/bench_nerve.sh $(BUILD)
 
 SHARE   := $(DESTDIR)$(PREFIX)/share
 CONFIGS := $(wildcard configs/*.ini)
