@@ -102,8 +102,8 @@ every_broken_tiff_gets_a_verdict() {
     cp "$FNR_SHARED"/data/formats/tiff_bad/*.tif "$scratch/bad/"
     cp "$first_tile" "$scratch/bad/zz_good.tif"
     n=$(ls "$scratch/bad" | wc -l)
-    "$FNR_EXE" "$scratch/bad" "$case_dir/mbp.tif" -m $model -o "$scratch/o7" --em-nm 11.9 >"$scratch/out" 2>"$scratch/err"
-    status=$?
+    local status=0
+    "$FNR_EXE" "$scratch/bad" "$case_dir/mbp.tif" -m $model -o "$scratch/o7" --em-nm 11.9 >"$scratch/out" 2>"$scratch/err" || status=$?
     [ $status -eq 3 ] || { tail -5 "$scratch/err"; fail "exit status $status"; }
     [ "$(wc -l <"$scratch/o7/transforms.csv")" -eq $((n + 1)) ] || fail "a tile is missing from transforms.csv"
     expect_text "$scratch/o7/transforms.csv" '^"zz_good.tif",(registered|doubtful|no-content),'
@@ -114,8 +114,8 @@ every_broken_tiff_gets_a_verdict() {
 a_full_disk_is_an_error_and_keeps_the_table() {
     make_case
     # 64 KiB per file: predictions, project and report do not fit, the table of transforms does
-    (ulimit -f 64; exec "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/o8") >"$scratch/out" 2>"$scratch/err"
-    status=$?
+    local status=0
+    (ulimit -f 64; exec "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/o8") >"$scratch/out" 2>"$scratch/err" || status=$?
     [ $status -eq 1 ] || fail "exit status $status"
     expect_text err 'File too large'
     expect_text err 'not everything could be written'

@@ -79,8 +79,9 @@ man_page_knows_every_command() {
 
 a_full_pipe_is_an_error() {
     [ -e /dev/full ] || skip "no /dev/full"
-    "$FNR_EXE" a b --print-config >/dev/full 2>"$scratch/err"
-    [ $? -eq 1 ]
+    local status=0
+    "$FNR_EXE" a b --print-config >/dev/full 2>"$scratch/err" || status=$?
+    [ $status -eq 1 ]
     expect_text err 'standard output'
 }
 

@@ -100,9 +100,9 @@ training_runs_stops_and_resumes() {
     "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --set train.checkpoint_s=0 2>"$scratch/err" &
     pid=$!
     for _ in $(seq 600); do [ -e "$scratch/parts.last.safetensors" ] && break; sleep 0.02; done
+    local status=0
     kill -INT $pid
-    wait $pid
-    status=$?
+    wait $pid || status=$?
     [ $status -eq 1 ] || [ $status -eq 0 ] || fail "exit status $status after Ctrl-C"
     expect_status 0 "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --set train.checkpoint_s=0 --resume
     expect_status 2 "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --resume --set train.lr=0.5

@@ -20,7 +20,7 @@ typedef struct {
 } ring_field;
 
 /* About one ring per 45 x 45 IF px, none overlapping another. */
-static ring_field rings_new(uint64_t seed, int w, int h)
+static inline ring_field rings_new(uint64_t seed, int w, int h)
 {
     ring_field f = {.n = 0};
     fnr_rng g = fnr_rng_at(seed, 1, 2);
@@ -44,7 +44,7 @@ static ring_field rings_new(uint64_t seed, int w, int h)
 }
 
 /* Brightness at an IF position: Gaussian walls; equal for all rings, or each with its own staining. */
-static double rings_at(const ring_field *f, double x, double y, bool stained)
+static inline double rings_at(const ring_field *f, double x, double y, bool stained)
 {
     double sum = 0;
     for (int i = 0; i < f->n; i++) {
@@ -60,7 +60,7 @@ static double rings_at(const ring_field *f, double x, double y, bool stained)
     return sum;
 }
 
-static fnr_image rings_montage(const ring_field *f, int w, int h, double noise, uint64_t seed)
+static inline fnr_image rings_montage(const ring_field *f, int w, int h, double noise, uint64_t seed)
 {
     fnr_image im;
     fnr_error err;
@@ -76,7 +76,7 @@ static fnr_image rings_montage(const ring_field *f, int w, int h, double noise, 
 }
 
 /* The prediction (w x h px of net_nm) of what lies under NET -> IF. */
-static fnr_image rings_prediction(const ring_field *f, const fnr_transform *t, int w, int h, double net_nm, double noise, uint64_t seed)
+static inline fnr_image rings_prediction(const ring_field *f, const fnr_transform *t, int w, int h, double net_nm, double noise, uint64_t seed)
 {
     fnr_image im;
     fnr_error err;
@@ -93,7 +93,7 @@ static fnr_image rings_prediction(const ring_field *f, const fnr_transform *t, i
 }
 
 /* NET -> IF with the tile's centre at (cx, cy). */
-static fnr_transform rings_place(int w, int h, double net_nm, double cx, double cy, double scale, double rotation_deg)
+static inline fnr_transform rings_place(int w, int h, double net_nm, double cx, double cy, double scale, double rotation_deg)
 {
     fnr_transform t = fnr_transform_similarity(scale * net_nm / 100, rotation_deg, 0, 0, FNR_FRAME_NET, FNR_FRAME_IF);
     const fnr_point c = fnr_transform_apply(&t, (fnr_point){0.5 * (w - 1), 0.5 * (h - 1)});
