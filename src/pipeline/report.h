@@ -13,11 +13,11 @@
 typedef struct fnr_report fnr_report;
 
 typedef struct {
-    const char *title;       /* e.g. the EM folder's name */
-    const char *version;     /* of the program */
-    size_t n_tiles;          /* expected; the size of the pictures follows from it (25 MB in all for 500 tiles) */
-    int picture_px;          /* longer side of a tile's pictures at most; 0 = 512 */
-    const fnr_view *montage; /* MBP, any dtype, only used during the call; NULL = no map */
+    const char *title;                   /* e.g. the EM folder's name */
+    const char *version;                 /* of the program */
+    size_t n_tiles;                      /* expected; the size of the pictures follows from it (25 MB in all for 500 tiles) */
+    int picture_px;                      /* longer side of a tile's pictures at most; 0 = 512 */
+    const fnr_view *montage;             /* MBP, any dtype, only used during the call; NULL = no map */
     double prediction_lo, prediction_hi; /* display range of predictions; equal = each tile's own */
 } fnr_report_head;
 
@@ -30,7 +30,7 @@ typedef struct {
     fnr_transform tile_to_if; /* meaningful when has_transform */
     /* Numbers of fnr_registration; NaN = unknown, shown as a dash. */
     double scale, rotation_deg, score, peak_ratio, content, flow_inliers, flow_rms_px;
-    double truth_error_px;    /* mean error where the truth is known, else NaN [IF px] */
+    double truth_error_px; /* mean error where the truth is known, else NaN [IF px] */
     /* Pictures in the tile's frame, any dtype and size with the tile's aspect; NULL = not to be had. */
     const fnr_view *em, *prediction, *mbp;
 } fnr_report_tile;

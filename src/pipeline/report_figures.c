@@ -33,7 +33,8 @@ static fnr_report_range quantile_range(const fnr_view *v, double lower, double u
     fnr_report_range r = {fnr_quantile(v, lower), fnr_quantile(v, upper)};
     if (!(r.hi > r.lo)) {
         const fnr_stats s = fnr_stats_of(v);
-        r = s.max > s.min ? (fnr_report_range){s.min, s.max} : (fnr_report_range){s.count ? s.min : 0.0, s.count ? s.min + 1.0 : 1.0};
+        r = s.max > s.min ? (fnr_report_range){s.min, s.max}
+                          : (fnr_report_range){s.count ? s.min : 0.0, s.count ? s.min + 1.0 : 1.0};
     }
     return r;
 }
@@ -134,7 +135,8 @@ static bool encode(const fnr_rgb picture[N_FIGURES], size_t bytes, fnr_report_fi
                 sum += ok ? strlen(text[i]) : 0;
             }
         }
-        *out = (fnr_report_figures){.em = text[0], .prediction = text[1], .mbp = text[2], .overlay = text[3], .w = picture[0].w, .h = picture[0].h};
+        *out = (fnr_report_figures){
+            .em = text[0], .prediction = text[1], .mbp = text[2], .overlay = text[3], .w = picture[0].w, .h = picture[0].h};
         if (!ok) {
             fnr_report_figures_free(out);
             return false;

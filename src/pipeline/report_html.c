@@ -33,19 +33,29 @@ static int utf8_length(const unsigned char *s)
         }
         code = code << 6 | (s[i] & 0x3Fu);
     }
-    return code >= least[n] && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) && code != 0xFFFE && code != 0xFFFF ? n : 0;
+    return code >= least[n] && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) && code != 0xFFFE && code != 0xFFFF ? n
+                                                                                                                           : 0;
 }
 
 static const char *entity_of(unsigned char c)
 {
     switch (c) {
-    case '&': return "&amp;";
-    case '<': return "&lt;";
-    case '>': return "&gt;";
-    case '"': return "&quot;";
-    case '\'': return "&#39;";
-    case '\t': case '\n': case '\r': return " ";
-    default: return c < 0x20 || c == 0x7F ? "\xEF\xBF\xBD" : NULL;
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    case '\t':
+    case '\n':
+    case '\r':
+        return " ";
+    default:
+        return c < 0x20 || c == 0x7F ? "\xEF\xBF\xBD" : NULL;
     }
 }
 
@@ -75,7 +85,8 @@ static void write_number(FILE *out, double v, const char *format, const char *un
 
 static void write_badge(FILE *out, fnr_verdict v)
 {
-    fprintf(out, "<span class=\"badge %s\">%s %s</span>", fnr_report_signs[v].word, fnr_report_signs[v].shape, fnr_report_signs[v].word);
+    fprintf(out, "<span class=\"badge %s\">%s %s</span>", fnr_report_signs[v].word, fnr_report_signs[v].shape,
+            fnr_report_signs[v].word);
 }
 
 /* ---- frame ---- */
@@ -132,7 +143,8 @@ static void write_outline(FILE *out, const fnr_report_row *row, size_t number, d
     static const int order[4][2] = {{0, 0}, {1, 0}, {1, 1}, {0, 1}};
     fprintf(out, "<a href=\"#tile-%zu\" data-verdict=\"%s\"><title>", number, fnr_report_signs[row->verdict].word);
     fnr_report_text(out, row->name);
-    fprintf(out, ": %s</title><polygon class=\"m-%s\" points=\"", fnr_report_signs[row->verdict].word, fnr_report_signs[row->verdict].word);
+    fprintf(out, ": %s</title><polygon class=\"m-%s\" points=\"", fnr_report_signs[row->verdict].word,
+            fnr_report_signs[row->verdict].word);
     for (int i = 0; i < 4; i++) {
         const fnr_point q = fnr_transform_apply(&row->tile_to_if, (fnr_point){x[order[i][0]], y[order[i][1]]});
         fprintf(out, "%s%.2f,%.2f", i ? " " : "", q.x, q.y);
@@ -153,7 +165,8 @@ void fnr_report_write_map(FILE *out, const fnr_report_table *t, const char *jpeg
     }
     /* SVG counts from pixel corners: the centre of the first pixel is (0, 0) as everywhere in this program. */
     fprintf(out,
-            "<section id=\"map\">\n<div class=\"map\"><svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-0.5 -0.5 %d %d\" role=\"group\" "
+            "<section id=\"map\">\n<div class=\"map\"><svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-0.5 -0.5 %d %d\" "
+            "role=\"group\" "
             "aria-label=\"MBP montage with the outlines of the tiles\">\n<image x=\"-0.5\" y=\"-0.5\" width=\"%d\" height=\"%d\" "
             "preserveAspectRatio=\"none\" href=\"data:image/jpeg;base64,%s\"/>\n",
             w, h, w, h, jpeg);
@@ -207,8 +220,8 @@ static double value_of(const fnr_report_row *row, const column *c)
 
 static void write_table_row(FILE *out, const fnr_report_row *row, size_t number, int n_columns)
 {
-    fprintf(out, "<tr data-verdict=\"%s\"><td data-v=\"%zu\">%zu</td><td class=\"w\"><a href=\"#tile-%zu\">", fnr_report_signs[row->verdict].word, number,
-            number, number);
+    fprintf(out, "<tr data-verdict=\"%s\"><td data-v=\"%zu\">%zu</td><td class=\"w\"><a href=\"#tile-%zu\">",
+            fnr_report_signs[row->verdict].word, number, number, number);
     fnr_report_text(out, row->name);
     fputs("</a></td><td class=\"w\">", out);
     write_badge(out, row->verdict);
@@ -231,12 +244,14 @@ static void write_table_row(FILE *out, const fnr_report_row *row, size_t number,
 void fnr_report_write_table(FILE *out, const fnr_report_table *t)
 {
     const int n_columns = truth_known(t) ? N_COLUMNS : N_COLUMNS - 1;
-    fputs("<section>\n<h2>All tiles</h2>\n<div class=\"scroll\"><table id=\"tiles\">\n<thead><tr><th scope=\"col\"><button type=\"button\">#</button></th>"
+    fputs("<section>\n<h2>All tiles</h2>\n<div class=\"scroll\"><table id=\"tiles\">\n<thead><tr><th scope=\"col\"><button "
+          "type=\"button\">#</button></th>"
           "<th class=\"w\" scope=\"col\"><button type=\"button\">tile</button></th>"
           "<th class=\"w\" scope=\"col\"><button type=\"button\">verdict</button></th>",
           out);
     for (int k = 0; k < n_columns; k++) {
-        fprintf(out, "<th scope=\"col\" title=\"%s\"><button type=\"button\">%s</button></th>", columns[k].help, columns[k].title);
+        fprintf(out, "<th scope=\"col\" title=\"%s\"><button type=\"button\">%s</button></th>", columns[k].help,
+                columns[k].title);
     }
     fputs("<th class=\"w\" scope=\"col\"><button type=\"button\">reason</button></th></tr></thead>\n<tbody>\n", out);
     for (size_t i = 0; i < t->n_rows; i++) {
@@ -252,7 +267,8 @@ static void write_figure(FILE *out, const fnr_report_row *row, const char *layer
 {
     fputs("<figure>", out);
     if (jpeg) {
-        fprintf(out, "<img data-layer=\"%s\" width=\"%d\" height=\"%d\" loading=\"lazy\" alt=\"%s of ", layer, f->w, f->h, caption);
+        fprintf(out, "<img data-layer=\"%s\" width=\"%d\" height=\"%d\" loading=\"lazy\" alt=\"%s of ", layer, f->w, f->h,
+                caption);
         fnr_report_text(out, row->name);
         fprintf(out, "\" src=\"data:image/jpeg;base64,%s\"/>", jpeg);
     } else {
@@ -264,7 +280,8 @@ static void write_figure(FILE *out, const fnr_report_row *row, const char *layer
 void fnr_report_write_card(FILE *out, const fnr_report_row *row, size_t number, const fnr_report_figures *f)
 {
     const char *word = fnr_report_signs[row->verdict].word;
-    fprintf(out, "<article class=\"card %s\" id=\"tile-%zu\" data-verdict=\"%s\">\n<header><span class=\"soft\">%zu</span><h3>", word, number, word, number);
+    fprintf(out, "<article class=\"card %s\" id=\"tile-%zu\" data-verdict=\"%s\">\n<header><span class=\"soft\">%zu</span><h3>",
+            word, number, word, number);
     fnr_report_text(out, row->name);
     fputs("</h3>", out);
     write_badge(out, row->verdict);
@@ -290,8 +307,8 @@ void fnr_report_write_card(FILE *out, const fnr_report_row *row, size_t number, 
     }
     if (row->has_transform) {
         const fnr_transform *m = &row->tile_to_if; /* every digit stands in transforms.csv */
-        fprintf(out, "tile px \xE2\x86\x92 MBP px <code title=\"m00 m10 m01 m11 m02 m12\">%.7f %.7f %.7f %.7f %.3f %.3f</code>", m->m00, m->m10, m->m01,
-                m->m11, m->m02, m->m12);
+        fprintf(out, "tile px \xE2\x86\x92 MBP px <code title=\"m00 m10 m01 m11 m02 m12\">%.7f %.7f %.7f %.7f %.3f %.3f</code>",
+                m->m00, m->m10, m->m01, m->m11, m->m02, m->m12);
     }
     fputs("</p>\n</article>\n", out);
 }

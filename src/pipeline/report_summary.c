@@ -8,8 +8,8 @@ static const double odd_rotation_deg = 2.0, odd_scale = 0.02;
 enum { NAMED_MAX = 12 };
 
 typedef struct {
-    size_t count[4]; /* by verdict */
-    double scale, scale_lo, scale_hi;       /* median and range over registered tiles */
+    size_t count[4];                           /* by verdict */
+    double scale, scale_lo, scale_hi;          /* median and range over registered tiles */
     double rotation, rotation_lo, rotation_hi; /* the same, unwrapped about the median [degrees] */
     double score, score_lo;
     double error, error_hi; /* mean and worst distance from the truth; NaN when unknown */
@@ -54,7 +54,8 @@ static bool counts_as_placed(const fnr_report_row *r)
 static digest digest_of(const fnr_report_table *t)
 {
     digest d = {.scale = NAN, .rotation = NAN, .score = NAN, .error = NAN};
-    double *v = calloc(3 * (t->n_rows + 1), sizeof *v), *rotation = v ? v + t->n_rows + 1 : NULL, *score = v ? rotation + t->n_rows + 1 : NULL;
+    double *v = calloc(3 * (t->n_rows + 1), sizeof *v), *rotation = v ? v + t->n_rows + 1 : NULL,
+           *score = v ? rotation + t->n_rows + 1 : NULL;
     size_t n = 0, n_error = 0;
     double sum = 0;
     for (size_t i = 0; i < t->n_rows; i++) {
@@ -90,7 +91,8 @@ static void link_to(FILE *out, const fnr_report_row *row, size_t number)
 
 static void write_counts(FILE *out, const fnr_report_table *t, const digest *d)
 {
-    fprintf(out, "<p class=\"headline\">%zu of %zu tiles registered</p>\n<div class=\"bar\" aria-hidden=\"true\">", d->count[FNR_REGISTERED], t->n_rows);
+    fprintf(out, "<p class=\"headline\">%zu of %zu tiles registered</p>\n<div class=\"bar\" aria-hidden=\"true\">",
+            d->count[FNR_REGISTERED], t->n_rows);
     for (int k = 0; k < 4; k++) {
         if (d->count[k]) {
             fprintf(out, "<span class=\"%s\" style=\"flex:%zu\"></span>", fnr_report_signs[k].word, d->count[k]);
@@ -101,7 +103,8 @@ static void write_counts(FILE *out, const fnr_report_table *t, const digest *d)
         const fnr_report_sign *s = &fnr_report_signs[k];
         if (d->count[k]) {
             fprintf(out,
-                    "<li><button type=\"button\" data-for=\"%s\" aria-pressed=\"true\" title=\"show or hide\"><span class=\"badge %s\">%s %zu %s</span>"
+                    "<li><button type=\"button\" data-for=\"%s\" aria-pressed=\"true\" title=\"show or hide\"><span "
+                    "class=\"badge %s\">%s %zu %s</span>"
                     "</button></li>\n",
                     s->word, s->word, s->shape, d->count[k], s->word);
         }
@@ -111,8 +114,8 @@ static void write_counts(FILE *out, const fnr_report_table *t, const digest *d)
 
 static bool is_odd(const fnr_report_row *r, const digest *d)
 {
-    return counts_as_placed(r) &&
-           (fabs(remainder(r->rotation_deg - d->rotation, 360.0)) > odd_rotation_deg || fabs(r->scale / d->scale - 1.0) > odd_scale);
+    return counts_as_placed(r) && (fabs(remainder(r->rotation_deg - d->rotation, 360.0)) > odd_rotation_deg ||
+                                   fabs(r->scale / d->scale - 1.0) > odd_scale);
 }
 
 /* Do the registered tiles agree with each other, and which do not? */
@@ -126,8 +129,10 @@ static void write_agreement(FILE *out, const fnr_report_table *t, const digest *
         fputs("<dt>agreement</dt><dd>all registered tiles share one rotation and scale</dd>\n", out);
         return;
     }
-    fprintf(out, "<dt>agreement</dt><dd class=\"doubtful\"><span class=\"badge doubtful\">\xE2\x96\xB2</span> %zu %s from the others in rotation or scale: ", odd,
-            odd == 1 ? "tile differs" : "tiles differ");
+    fprintf(out,
+            "<dt>agreement</dt><dd class=\"doubtful\"><span class=\"badge doubtful\">\xE2\x96\xB2</span> %zu %s from the others "
+            "in rotation or scale: ",
+            odd, odd == 1 ? "tile differs" : "tiles differ");
     size_t named = 0;
     for (size_t i = 0; i < t->n_rows && named < NAMED_MAX; i++) {
         if (is_odd(&t->rows[i], d)) {
@@ -170,14 +175,15 @@ void fnr_report_write_summary(FILE *out, const fnr_report_table *t)
     fputs("<div class=\"top\">\n<section id=\"summary\">\n", out); /* the map is the other column */
     write_counts(out, t, &d);
     if (isfinite(d.scale)) {
-        fprintf(out, "<dl class=\"facts\">\n<dt>rotation</dt><dd><b>%.2f\xC2\xB0</b> (%.2f to %.2f)</dd>\n", remainder(d.rotation, 360.0), d.rotation_lo,
-                d.rotation_hi);
+        fprintf(out, "<dl class=\"facts\">\n<dt>rotation</dt><dd><b>%.2f\xC2\xB0</b> (%.2f to %.2f)</dd>\n",
+                remainder(d.rotation, 360.0), d.rotation_lo, d.rotation_hi);
         fprintf(out, "<dt>scale</dt><dd><b>%.4f</b> of nominal (%.4f to %.4f)</dd>\n", d.scale, d.scale_lo, d.scale_hi);
         if (isfinite(d.score)) {
             fprintf(out, "<dt>score</dt><dd><b>%.2f</b>, worst %.2f</dd>\n", d.score, d.score_lo);
         }
         if (isfinite(d.error)) {
-            fprintf(out, "<dt>error</dt><dd><b>%.2f px</b> mean distance from the known truth, worst tile %.2f px</dd>\n", d.error, d.error_hi);
+            fprintf(out, "<dt>error</dt><dd><b>%.2f px</b> mean distance from the known truth, worst tile %.2f px</dd>\n",
+                    d.error, d.error_hi);
         }
         write_agreement(out, t, &d);
         fputs("</dl>\n", out);

@@ -34,11 +34,13 @@ static bool check_options(const fnr_sim_options *o, fnr_error *err)
     for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
         const range *r = &ranges[i];
         if (!(r->value >= r->min && r->value <= r->max)) {
-            return fnr_fail(err, FNR_E_USAGE, "simulate: %s is %g, but must lie between %g and %g", r->name, r->value, r->min, r->max);
+            return fnr_fail(err, FNR_E_USAGE, "simulate: %s is %g, but must lie between %g and %g", r->name, r->value, r->min,
+                            r->max);
         }
     }
     if (o->em_nm >= o->if_nm) {
-        return fnr_fail(err, FNR_E_USAGE, "simulate: EM pixels (%g nm) must be smaller than IF pixels (%g nm)", o->em_nm, o->if_nm);
+        return fnr_fail(err, FNR_E_USAGE, "simulate: EM pixels (%g nm) must be smaller than IF pixels (%g nm)", o->em_nm,
+                        o->if_nm);
     }
     return true;
 }
@@ -52,11 +54,13 @@ static bool draw_pose(fnr_sim_case *c, fnr_transform *similarity, fnr_error *err
     const double scale = 0.95 + 0.05 * fnr_rng_uniform(&rng), at_x = fnr_rng_uniform(&rng), at_y = fnr_rng_uniform(&rng);
     o->rotation_deg = isnan(o->rotation_deg) ? angle : o->rotation_deg;
     o->scale = isnan(o->scale) ? scale : o->scale;
-    *similarity = fnr_transform_similarity(o->scale * o->em_nm / o->if_nm, o->rotation_deg, 0, 0, FNR_FRAME_SECTION, FNR_FRAME_IF);
+    *similarity =
+        fnr_transform_similarity(o->scale * o->em_nm / o->if_nm, o->rotation_deg, 0, 0, FNR_FRAME_SECTION, FNR_FRAME_IF);
 
     double lo_x = 0, hi_x = 0, lo_y = 0, hi_y = 0;
     for (int corner = 1; corner < 4; corner++) {
-        const fnr_point q = fnr_transform_apply(similarity, (fnr_point){corner & 1 ? c->section_w : 0, corner & 2 ? c->section_h : 0});
+        const fnr_point q =
+            fnr_transform_apply(similarity, (fnr_point){corner & 1 ? c->section_w : 0, corner & 2 ? c->section_h : 0});
         lo_x = fmin(lo_x, q.x), hi_x = fmax(hi_x, q.x), lo_y = fmin(lo_y, q.y), hi_y = fmax(hi_y, q.y);
     }
     /* Stage errors move tiles out of the nominal section. */
@@ -64,7 +68,8 @@ static bool draw_pose(fnr_sim_case *c, fnr_transform *similarity, fnr_error *err
     const double room_x = o->montage_w - (hi_x - lo_x) - 2.0 * margin, room_y = o->montage_h - (hi_y - lo_y) - 2.0 * margin;
     if (room_x < 0 || room_y < 0) {
         return fnr_fail(err, FNR_E_USAGE,
-                        "simulate: the section covers %.0f x %.0f px of the montage, which is only %d x %d px; make the montage larger or the "
+                        "simulate: the section covers %.0f x %.0f px of the montage, which is only %d x %d px; make the montage "
+                        "larger or the "
                         "grid of tiles smaller",
                         hi_x - lo_x + 2.0 * margin, hi_y - lo_y + 2.0 * margin, o->montage_w, o->montage_h);
     }
@@ -124,7 +129,8 @@ bool fnr_sim_case_init(fnr_sim_case *out, const fnr_sim_options *options, const 
     c.section_w = c.tile_w * (1.0 + (options->cols - 1) * (1.0 - options->overlap));
     c.section_h = c.tile_h * (1.0 + (options->rows - 1) * (1.0 - options->overlap));
     if (!draw_pose(&c, &similarity, err) ||
-        !fnr_sim_map_init(&c.map, options->seed, &similarity, c.section_w, c.section_h, options->deformation_px, err) || !lay_tiles(&c, err)) {
+        !fnr_sim_map_init(&c.map, options->seed, &similarity, c.section_w, c.section_h, options->deformation_px, err) ||
+        !lay_tiles(&c, err)) {
         goto fail;
     }
     const double nm = options->em_nm;

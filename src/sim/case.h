@@ -8,13 +8,13 @@
 #include "src/sim/simulate.h"
 
 typedef struct {
-    char name[32];          /* file name */
-    int row, col;           /* from 1 */
+    char name[32];           /* file name */
+    int row, col;            /* from 1 */
     double stage_x, stage_y; /* where the stage says it is [EM px] */
-    fnr_point origin;       /* where it is: its pixel (0,0) in the section [EM px] */
-    fnr_transform truth;    /* TILE -> IF, best similarity */
-    double residual_px;     /* rms of what that leaves [IF px] */
-    double myelin_fraction; /* of its pixels */
+    fnr_point origin;        /* where it is: its pixel (0,0) in the section [EM px] */
+    fnr_transform truth;     /* TILE -> IF, best similarity */
+    double residual_px;      /* rms of what that leaves [IF px] */
+    double myelin_fraction;  /* of its pixels */
 } fnr_sim_tile;
 
 typedef struct {
@@ -23,7 +23,7 @@ typedef struct {
     double section_w, section_h; /* nominal extent of the tile grid [EM px] */
     fnr_sim_map map;             /* SECTION -> IF */
     fnr_sim_scene scene;
-    fnr_sim_tile *tiles;         /* row by row */
+    fnr_sim_tile *tiles; /* row by row */
     size_t n_tiles;
 } fnr_sim_case;
 

@@ -27,8 +27,9 @@ bool fnr_sim_write_truth(const fnr_sim_case *c, const char *dir, fnr_error *err)
     for (size_t i = 0; i < c->n_tiles; i++) {
         const fnr_sim_tile *t = &c->tiles[i];
         const fnr_transform *m = &t->truth;
-        fprintf(a.file, "%s,%d,%d,%.0f,%.0f,%.4f,%.4f,%.12f %.12f %.12f %.12f %.10f %.10f,%.4f,%.5f\n", t->name, t->row, t->col, t->stage_x,
-                t->stage_y, t->origin.x, t->origin.y, m->m00, m->m10, m->m01, m->m11, m->m02, m->m12, t->residual_px, t->myelin_fraction);
+        fprintf(a.file, "%s,%d,%d,%.0f,%.0f,%.4f,%.4f,%.12f %.12f %.12f %.12f %.10f %.10f,%.4f,%.5f\n", t->name, t->row, t->col,
+                t->stage_x, t->stage_y, t->origin.x, t->origin.y, m->m00, m->m10, m->m01, m->m11, m->m02, m->m12, t->residual_px,
+                t->myelin_fraction);
     }
     return fnr_atomic_commit(&a, err);
 }
@@ -44,8 +45,8 @@ bool fnr_sim_write_case(const fnr_sim_case *c, const char *dir, fnr_error *err)
     fprintf(a.file,
             "{\n \"seed\": %llu,\n \"mode\": \"%s\",\n \"nm_em\": %.17g,\n \"nm_if\": %.17g,\n \"section_transform\": [\n"
             "  %.17g,\n  %.17g,\n  %.17g,\n  %.17g,\n  %.17g,\n  %.17g\n ],\n",
-            (unsigned long long)o->seed, o->widefield ? "widefield" : "deconvolved", o->em_nm, o->if_nm, m->m00, m->m10, m->m01, m->m11, m->m02,
-            m->m12);
+            (unsigned long long)o->seed, o->widefield ? "widefield" : "deconvolved", o->em_nm, o->if_nm, m->m00, m->m10, m->m01,
+            m->m11, m->m02, m->m12);
     fprintf(a.file, " \"scale\": %.17g,\n \"angle_deg\": %.17g,\n \"tiles\": [\n  %d,\n  %d\n ]\n}\n", fnr_transform_scale(m),
             fnr_transform_rotation_deg(m), o->rows, o->cols);
     return fnr_atomic_commit(&a, err);
@@ -75,7 +76,8 @@ bool fnr_sim_annotate(const fnr_sim_case *c, const fnr_sim_tile *tile, char anno
 }
 
 /* Titles and paths point into the case and into `paths`. */
-static bool fill_project(const fnr_sim_case *c, const char *dir, char annotator, fnr_t2_project *p, char (*paths)[FNR_PATH_MAX], fnr_error *err)
+static bool fill_project(const fnr_sim_case *c, const char *dir, char annotator, fnr_t2_project *p, char (*paths)[FNR_PATH_MAX],
+                         fnr_error *err)
 {
     static char mbp_title[] = "mbp.tif";
     fnr_t2_patch *mbp = &p->patches[p->n_patches];
@@ -99,8 +101,12 @@ static bool fill_project(const fnr_sim_case *c, const char *dir, char annotator,
         char name[64];
         snprintf(name, sizeof name, "em/%s", t->name);
         fnr_t2_patch *em = &p->patches[p->n_patches];
-        *em = (fnr_t2_patch){
-            .title = t->name, .file_path = paths[p->n_patches++], .o_width = c->tile_w, .o_height = c->tile_h, .max = 255, .visible = true};
+        *em = (fnr_t2_patch){.title = t->name,
+                             .file_path = paths[p->n_patches++],
+                             .o_width = c->tile_w,
+                             .o_height = c->tile_h,
+                             .max = 255,
+                             .visible = true};
         if (!fnr_path_join(em->file_path, dir, name, err) || !fnr_sim_annotate(c, t, annotator, &em->to_world, err)) {
             return false;
         }

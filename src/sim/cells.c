@@ -39,7 +39,8 @@ static void make_skirt(fnr_sim_ring *out, double radius, fnr_rng *rng)
         width[k] = FNR_SIM_TURNS * between(rng, 0.1, 0.4);
     }
     for (int i = 0; i <= FNR_SIM_TURNS; i++) {
-        const double crescent = fmax(height[0] * fnr_sim_ring_bump(i, at[0], width[0]), height[1] * fnr_sim_ring_bump(i, at[1], width[1]));
+        const double crescent =
+            fmax(height[0] * fnr_sim_ring_bump(i, at[0], width[0]), height[1] * fnr_sim_ring_bump(i, at[1], width[1]));
         out->at[i] = (float)(40.0 + crescent);
     }
 }
@@ -165,7 +166,8 @@ static bool clear_of_parts(const fnr_sim_scene *s, size_t first, const fnr_sim_p
 static bool throw_parts(fnr_sim_scene *s, fnr_sim_cell *c, const part_rule *rule, fnr_rng *rng, fnr_error *err)
 {
     for (int k = 0; k < rule->tries; k++) {
-        const double angle = between(rng, 0.0, pi), a = between(rng, rule->a_lo, rule->a_hi), b = a / between(rng, 1.0, rule->aspect_hi);
+        const double angle = between(rng, 0.0, pi), a = between(rng, rule->a_lo, rule->a_hi),
+                     b = a / between(rng, 1.0, rule->aspect_hi);
         const double reach = (double)c->outline.reach;
         fnr_sim_part p = {.kind = rule->kind, .a = (float)a, .b = (float)b, .cos = (float)cos(angle), .sin = (float)sin(angle)};
         p.x = c->outline.x + reach * between(rng, -1.0, 1.0);

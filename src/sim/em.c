@@ -6,7 +6,8 @@
 
 /* Grey levels as in the nerve micrographs: 0 black, 255 white. */
 static const float GREY_RESIN = 228, GREY_SPACE = 184, GREY_CYTOPLASM = 84, GREY_AXON = 122, GREY_BUNDLE_AXON = 108;
-static const float GREY_MYELIN = 26, GREY_MEMBRANE = 48, GREY_NUCLEUS = 72, GREY_MITOCHONDRION = 66, GREY_BODY = 16, GREY_BLOOD = 34;
+static const float GREY_MYELIN = 26, GREY_MEMBRANE = 48, GREY_NUCLEUS = 72, GREY_MITOCHONDRION = 66, GREY_BODY = 16,
+                   GREY_BLOOD = 34;
 
 enum { BAND_ROWS = 32 }; /* rows drawn by one task */
 
@@ -150,7 +151,8 @@ static float shade_fibre(const spot *p, float under)
 static float shade_nucleus(const spot *p, float under)
 {
     const float d = p->near.distance, core = d + fnr_sim_ring_at(&p->cell->wall, p->near.turn);
-    float value = mix(shade_cytoplasm(p, GREY_CYTOPLASM * (0.5f + 0.5f * p->cell->shade)), GREY_MEMBRANE, line(d + 10.0f, 10.0f, p->nm));
+    float value =
+        mix(shade_cytoplasm(p, GREY_CYTOPLASM * (0.5f + 0.5f * p->cell->shade)), GREY_MEMBRANE, line(d + 10.0f, 10.0f, p->nm));
     if (core < p->nm) {
         const float clumps = fnr_sim_fractal(p->cell->key + 10, p->x / 800.0, p->y / 800.0);
         const float rim = inside(-core - 130.0f, 120.0f);

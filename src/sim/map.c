@@ -46,7 +46,8 @@ fnr_point fnr_sim_map_invert(const fnr_sim_map *m, fnr_point montage)
 }
 
 /* Best similarity of the map over a w x h rectangle at `origin`, in coordinates relative to it, and the rms of the rest. */
-static bool fit_rectangle(const fnr_sim_map *m, fnr_point origin, double w, double h, fnr_transform *best, double *rms, fnr_error *err)
+static bool fit_rectangle(const fnr_sim_map *m, fnr_point origin, double w, double h, fnr_transform *best, double *rms,
+                          fnr_error *err)
 {
     fnr_point from[GRID * GRID], to[GRID * GRID];
     for (int i = 0; i < GRID * GRID; i++) {
@@ -71,7 +72,8 @@ static void draw_waves(fnr_sim_map *m, uint64_t seed, double section_px)
     const double pi = 3.14159265358979323846;
     fnr_rng rng = fnr_rng_at(seed, STREAM_WAVES, 0);
     for (int i = 0; i < FNR_SIM_WAVES; i++) {
-        const double length = fmax(section_px, 100.0) * (0.7 + 0.9 * fnr_rng_uniform(&rng)), along = 2.0 * pi * fnr_rng_uniform(&rng);
+        const double length = fmax(section_px, 100.0) * (0.7 + 0.9 * fnr_rng_uniform(&rng)),
+                     along = 2.0 * pi * fnr_rng_uniform(&rng);
         const double shift = 2.0 * pi * fnr_rng_uniform(&rng);
         m->wave[i].kx = 2.0 * pi / length * cos(along);
         m->wave[i].ky = 2.0 * pi / length * sin(along);
@@ -81,8 +83,8 @@ static void draw_waves(fnr_sim_map *m, uint64_t seed, double section_px)
     }
 }
 
-bool fnr_sim_map_init(fnr_sim_map *out, uint64_t seed, const fnr_transform *similarity, double section_w, double section_h, double rms_px,
-                      fnr_error *err)
+bool fnr_sim_map_init(fnr_sim_map *out, uint64_t seed, const fnr_transform *similarity, double section_w, double section_h,
+                      double rms_px, fnr_error *err)
 {
     fnr_sim_map m = {.similarity = *similarity};
     if (!fnr_transform_invert(similarity, &m.inverse, err)) {
@@ -113,7 +115,8 @@ bool fnr_sim_map_init(fnr_sim_map *out, uint64_t seed, const fnr_transform *simi
     return true;
 }
 
-bool fnr_sim_map_tile(const fnr_sim_map *m, fnr_point origin, int w, int h, fnr_transform *best, double *residual_px, fnr_error *err)
+bool fnr_sim_map_tile(const fnr_sim_map *m, fnr_point origin, int w, int h, fnr_transform *best, double *residual_px,
+                      fnr_error *err)
 {
     if (!fit_rectangle(m, origin, w, h, best, residual_px, err)) {
         return false;

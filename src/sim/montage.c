@@ -93,12 +93,13 @@ static void expose_row(void *ctx, size_t j)
     }
 }
 
-bool fnr_sim_draw_montage(const fnr_sim_scene *s, const fnr_sim_map *map, const fnr_sim_optics *optics, fnr_view *out, fnr_error *err)
+bool fnr_sim_draw_montage(const fnr_sim_scene *s, const fnr_sim_map *map, const fnr_sim_optics *optics, fnr_view *out,
+                          fnr_error *err)
 {
     bool ok = false;
     fnr_image signal = {0}, sharp = {0}, halo = {0};
-    if (!fnr_image_new(&signal, out->w, out->h, 1, 1, FNR_F32, err) || !fnr_image_new(&sharp, out->w, out->h, 1, 1, FNR_F32, err) ||
-        !fnr_image_new(&halo, out->w, out->h, 1, 1, FNR_F32, err)) {
+    if (!fnr_image_new(&signal, out->w, out->h, 1, 1, FNR_F32, err) ||
+        !fnr_image_new(&sharp, out->w, out->h, 1, 1, FNR_F32, err) || !fnr_image_new(&halo, out->w, out->h, 1, 1, FNR_F32, err)) {
         goto done;
     }
     staining st = {.scene = s, .map = map, .optics = optics, .signal = &signal.v};

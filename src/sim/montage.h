@@ -13,6 +13,7 @@ typedef struct {
 } fnr_sim_optics;
 
 /* Fills a dense 16-bit view. */
-bool fnr_sim_draw_montage(const fnr_sim_scene *s, const fnr_sim_map *map, const fnr_sim_optics *optics, fnr_view *out, fnr_error *err);
+bool fnr_sim_draw_montage(const fnr_sim_scene *s, const fnr_sim_map *map, const fnr_sim_optics *optics, fnr_view *out,
+                          fnr_error *err);
 
 #endif

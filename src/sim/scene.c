@@ -100,8 +100,10 @@ static double ground_share(const ground *g, int flags)
 static bool ground_cover(ground *g, const fnr_sim_cell *c, double margin, int forbidden, int mark)
 {
     const double reach = (double)c->reach + margin;
-    const int i0 = (int)floor((c->outline.x - reach - g->area.x0) / g->step), i1 = (int)ceil((c->outline.x + reach - g->area.x0) / g->step);
-    const int j0 = (int)floor((c->outline.y - reach - g->area.y0) / g->step), j1 = (int)ceil((c->outline.y + reach - g->area.y0) / g->step);
+    const int i0 = (int)floor((c->outline.x - reach - g->area.x0) / g->step),
+              i1 = (int)ceil((c->outline.x + reach - g->area.x0) / g->step);
+    const int j0 = (int)floor((c->outline.y - reach - g->area.y0) / g->step),
+              j1 = (int)ceil((c->outline.y + reach - g->area.y0) / g->step);
     for (int j = j0 < 0 ? 0 : j0; j <= j1 && j < g->h; j++) {
         for (int i = i0 < 0 ? 0 : i0; i <= i1 && i < g->w; i++) {
             uint8_t *flags = &g->flags[(size_t)j * (size_t)g->w + (size_t)i];
@@ -123,12 +125,12 @@ static bool ground_cover(ground *g, const fnr_sim_cell *c, double margin, int fo
 
 typedef struct {
     fnr_sim_kind kind;
-    double coverage;  /* of the free ground, wanted */
-    double per_um2;   /* or a number per area, when coverage is 0 */
-    double margin;    /* to others [nm], relative gaps between cells */
-    int forbidden;    /* flags */
+    double coverage; /* of the free ground, wanted */
+    double per_um2;  /* or a number per area, when coverage is 0 */
+    double margin;   /* to others [nm], relative gaps between cells */
+    int forbidden;   /* flags */
     int tries;
-    double touching;  /* share of tries that grow next to a placed cell */
+    double touching; /* share of tries that grow next to a placed cell */
 } crop;
 
 /* Large and rare things first, so that they find room. */
@@ -148,7 +150,8 @@ static int larger_first(const void *a, const void *b)
 }
 
 /* Walks outwards from a placed cell until the new one fits: it then touches its neighbour. */
-static bool place_beside(ground *g, const crop *rule, const fnr_sim_rect *area, const fnr_sim_cell *neighbour, fnr_sim_cell *c, fnr_rng *rng)
+static bool place_beside(ground *g, const crop *rule, const fnr_sim_rect *area, const fnr_sim_cell *neighbour, fnr_sim_cell *c,
+                         fnr_rng *rng)
 {
     const double angle = 6.283185307179586 * fnr_rng_uniform(rng), step = 80.0;
     const double far = (double)(neighbour->reach + c->reach);
@@ -183,7 +186,8 @@ static bool place(ground *g, const crop *rule, const fnr_sim_cell *placed, size_
 }
 
 /* Makes cells of one kind until their area reaches what the rule wants, then places them, large ones first. */
-static bool sow(fnr_sim_scene *s, ground *g, const crop *rule, uint64_t stream, double grain, const fnr_cancel *cancel, fnr_error *err)
+static bool sow(fnr_sim_scene *s, ground *g, const crop *rule, uint64_t stream, double grain, const fnr_cancel *cancel,
+                fnr_error *err)
 {
     fnr_rng rng = fnr_rng_at(s->seed, STREAM_CELLS, stream), places = fnr_rng_at(s->seed, STREAM_PLACES, stream);
     const double free_area = ground_share(g, rule->forbidden);

@@ -33,12 +33,12 @@ typedef struct {
 typedef struct {
     fnr_sim_kind kind;
     fnr_sim_shape outline;
-    uint64_t key;        /* of its textures */
-    float shade;         /* grey level relative to the palette's, around 1 */
-    float reach;         /* outline and skirt: nothing of the cell is further from the centre [nm] */
-    fnr_sim_ring wall;   /* fibre: thickness of the myelin; vessel and nucleus: of the cytoplasm [nm], inwards */
-    fnr_sim_ring skirt;  /* fibre: Schwann cytoplasm outside the outline [nm] */
-    float stain;         /* fibre: brightness of its MBP, 0 = unstained, 1 = median */
+    uint64_t key;       /* of its textures */
+    float shade;        /* grey level relative to the palette's, around 1 */
+    float reach;        /* outline and skirt: nothing of the cell is further from the centre [nm] */
+    fnr_sim_ring wall;  /* fibre: thickness of the myelin; vessel and nucleus: of the cytoplasm [nm], inwards */
+    fnr_sim_ring skirt; /* fibre: Schwann cytoplasm outside the outline [nm] */
+    float stain;        /* fibre: brightness of its MBP, 0 = unstained, 1 = median */
     size_t first_part, n_parts;
 } fnr_sim_cell;
 

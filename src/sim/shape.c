@@ -69,7 +69,8 @@ void fnr_sim_shape_make(fnr_sim_shape *out, const fnr_sim_shape_spec *spec, fnr_
 {
     fnr_sim_ring waves;
     fnr_sim_ring_waves(&waves, 2, 8, rng);
-    const double notch_at = FNR_SIM_TURNS * fnr_rng_uniform(rng), notch_width = FNR_SIM_TURNS * (0.06 + 0.08 * fnr_rng_uniform(rng));
+    const double notch_at = FNR_SIM_TURNS * fnr_rng_uniform(rng),
+                 notch_width = FNR_SIM_TURNS * (0.06 + 0.08 * fnr_rng_uniform(rng));
     *out = (fnr_sim_shape){.a = (float)spec->a,
                            .b = (float)spec->b,
                            .cos = (float)cos(spec->angle),

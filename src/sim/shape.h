@@ -14,20 +14,20 @@ typedef struct {
 } fnr_sim_ring;
 
 typedef struct {
-    double x, y;           /* centre */
-    float a, b;            /* semi-axes */
-    float cos, sin;        /* direction of the first axis */
-    float bend;            /* [1/nm]: the frame's second coordinate is shifted by bend * first^2 */
-    float reach;           /* no point of the outline is further from the centre */
-    fnr_sim_ring radius;   /* relative to the ellipse */
-    fnr_sim_ring scale;    /* nm per unit of radius, measured across the outline */
+    double x, y;         /* centre */
+    float a, b;          /* semi-axes */
+    float cos, sin;      /* direction of the first axis */
+    float bend;          /* [1/nm]: the frame's second coordinate is shifted by bend * first^2 */
+    float reach;         /* no point of the outline is further from the centre */
+    fnr_sim_ring radius; /* relative to the ellipse */
+    fnr_sim_ring scale;  /* nm per unit of radius, measured across the outline */
 } fnr_sim_shape;
 
 typedef struct {
-    double a, b, angle;    /* semi-axes [nm], direction [rad] */
-    double roughness;      /* relative amplitude of the outline's waves, 0 .. 0.3 */
-    double bend;           /* sagitta at the ends relative to b */
-    double notch;          /* depth of one infolding relative to the radius, 0 = none */
+    double a, b, angle; /* semi-axes [nm], direction [rad] */
+    double roughness;   /* relative amplitude of the outline's waves, 0 .. 0.3 */
+    double bend;        /* sagitta at the ends relative to b */
+    double notch;       /* depth of one infolding relative to the radius, 0 = none */
 } fnr_sim_shape_spec;
 
 void fnr_sim_shape_make(fnr_sim_shape *out, const fnr_sim_shape_spec *spec, fnr_rng *rng);

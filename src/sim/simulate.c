@@ -76,7 +76,8 @@ static bool make_tiles(fnr_sim_case *c, const char *dir, const fnr_cancel *cance
     fnr_image grey = {0}, out = {0};
     char em_dir[FNR_PATH_MAX];
     if (!fnr_path_join(em_dir, dir, "em", err) || !fnr_mkdirs(em_dir, err) ||
-        !fnr_image_new(&grey, c->tile_w, c->tile_h, 1, 1, FNR_F32, err) || !fnr_image_new(&out, c->tile_w, c->tile_h, 1, 1, FNR_U8, err)) {
+        !fnr_image_new(&grey, c->tile_w, c->tile_h, 1, 1, FNR_F32, err) ||
+        !fnr_image_new(&out, c->tile_w, c->tile_h, 1, 1, FNR_U8, err)) {
         goto done;
     }
     out.v.nm = c->options.em_nm;

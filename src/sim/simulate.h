@@ -10,19 +10,19 @@
 
 typedef struct {
     uint64_t seed;
-    int rows, cols;        /* EM tile grid */
-    int tile_px;           /* extent of a tile [EM px] */
-    int tile_h_px;         /* its height, 0 = tile_px */
-    double overlap;        /* fraction of a tile */
+    int rows, cols; /* EM tile grid */
+    int tile_px;    /* extent of a tile [EM px] */
+    int tile_h_px;  /* its height, 0 = tile_px */
+    double overlap; /* fraction of a tile */
     double em_nm, if_nm;
     int montage_w, montage_h; /* IF px */
-    double rotation_deg;   /* NaN = drawn near +90 or -90 */
-    double scale;          /* relative to nominal; NaN = drawn in [0.95, 1.0] */
-    double deformation_px; /* rms of the smooth residual deformation [IF px] */
-    double stage_error_px; /* sd [EM px] */
-    double annotator_px;   /* mean distance between the two annotators [IF px] */
-    bool widefield;        /* raw wide-field MBP: halo, background, camera noise; else deconvolved */
-    double empty_fraction; /* share of the section's area without myelin (tiles without content) */
+    double rotation_deg;      /* NaN = drawn near +90 or -90 */
+    double scale;             /* relative to nominal; NaN = drawn in [0.95, 1.0] */
+    double deformation_px;    /* rms of the smooth residual deformation [IF px] */
+    double stage_error_px;    /* sd [EM px] */
+    double annotator_px;      /* mean distance between the two annotators [IF px] */
+    bool widefield;           /* raw wide-field MBP: halo, background, camera noise; else deconvolved */
+    double empty_fraction;    /* share of the section's area without myelin (tiles without content) */
 } fnr_sim_options;
 
 void fnr_sim_defaults(fnr_sim_options *o);

@@ -116,10 +116,11 @@ static fnr_report *open_report(size_t n_tiles, const fnr_view *montage)
 static void every_tile_is_there_and_text_is_text(void **state)
 {
     (void)state;
-    static const char *const names[] = {"plain.tif", "<script>alert('x')</script>.tif", "a&amp;b\"'--]]>.tif", "caf\xC3\xA9 \xE2\x82\xAC.tif",
-                                        "bad\xFF\x01utf8\xC0\xAF\xED\xA0\x80.tif"};
-    static const char *const shown[] = {"plain.tif", "<script>alert('x')</script>.tif", "a&amp;b\"'--]]>.tif", "caf\xC3\xA9 \xE2\x82\xAC.tif",
-                                        "bad\xEF\xBF\xBD\xEF\xBF\xBDutf8\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD.tif"};
+    static const char *const names[] = {"plain.tif", "<script>alert('x')</script>.tif", "a&amp;b\"'--]]>.tif",
+                                        "caf\xC3\xA9 \xE2\x82\xAC.tif", "bad\xFF\x01utf8\xC0\xAF\xED\xA0\x80.tif"};
+    static const char *const shown[] = {
+        "plain.tif", "<script>alert('x')</script>.tif", "a&amp;b\"'--]]>.tif", "caf\xC3\xA9 \xE2\x82\xAC.tif",
+        "bad\xEF\xBF\xBD\xEF\xBF\xBDutf8\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD.tif"};
     fnr_error err = {0};
     fnr_report *r = open_report(5, NULL);
     for (int i = 0; i < 5; i++) {
@@ -280,7 +281,8 @@ static void the_map_shows_tiles_where_they_lie(void **state)
     for (int i = 0; i < 400 * 300; i++) {
         px[i] = (uint16_t)(i % 400 < 200 ? 100 : 5000); /* the right half is bright */
     }
-    const fnr_view montage = {.w = 400, .h = 300, .d = 1, .c = 1, .dtype = FNR_U16, .sx = 2, .sy = 800, .sz = 240000, .sc = 240000, .px = px};
+    const fnr_view montage = {
+        .w = 400, .h = 300, .d = 1, .c = 1, .dtype = FNR_U16, .sx = 2, .sy = 800, .sz = 240000, .sc = 240000, .px = px};
     fnr_report *r = open_report(2, &montage);
     fnr_report_tile t = make_tile("a.tif", FNR_REGISTERED);
     assert_ok(fnr_report_add_tile(r, &t, &err), err);
@@ -320,12 +322,13 @@ static void the_summary_counts_and_names(void **state)
     check_text(&p, "//h:p[@class='headline']", "4 of 6 tiles registered");
     check_mentions(&p, "//h:section[@id='summary']", "0.75 px mean distance");
     check_mentions(&p, "//h:section[@id='summary']", "worst tile 1.50 px");
-    check_mentions(&p, "//h:dt[.='rotation']/following-sibling::h:dd[1]", "-179.80"); /* median of 179.2 179.8 180.6 210 is 180.2 */
+    check_mentions(&p, "//h:dt[.='rotation']/following-sibling::h:dd[1]",
+                   "-179.80"); /* median of 179.2 179.8 180.6 210 is 180.2 */
     check_mentions(&p, "//h:dt[.='agreement']/following-sibling::h:dd[1]", "1 tile differs");
     assert_true(count(&p, "//h:dt[.='agreement']/following-sibling::h:dd[1]/h:a[@href='#tile-4']") == 1);
     assert_true(count(&p, "//h:section[@id='summary']/h:ul/h:li/h:a[@href='#tile-5']") == 1);
-    assert_true(count(&p, "//h:th") == 12);                                    /* with the error against the truth */
-    check_text(&p, "//h:tbody/h:tr[5]/h:td[5]/@data-v", "");                   /* an unknown number sorts as unknown */
+    assert_true(count(&p, "//h:th") == 12);                  /* with the error against the truth */
+    check_text(&p, "//h:tbody/h:tr[5]/h:td[5]/@data-v", ""); /* an unknown number sorts as unknown */
     check_text(&p, "//h:tbody/h:tr[1]/h:td[4]/@data-v", "0.97");
     free_page(&p);
 }
@@ -445,10 +448,14 @@ static void an_aborted_report_leaves_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_tile_is_there_and_text_is_text), cmocka_unit_test(the_file_stands_alone),
-        cmocka_unit_test(pictures_show_what_was_given),         cmocka_unit_test(the_map_shows_tiles_where_they_lie),
-        cmocka_unit_test(the_summary_counts_and_names),         cmocka_unit_test(five_hundred_tiles_stay_small),
-        cmocka_unit_test(odd_pictures_do_no_harm),              cmocka_unit_test(a_full_disk_keeps_the_old_report),
+        cmocka_unit_test(every_tile_is_there_and_text_is_text),
+        cmocka_unit_test(the_file_stands_alone),
+        cmocka_unit_test(pictures_show_what_was_given),
+        cmocka_unit_test(the_map_shows_tiles_where_they_lie),
+        cmocka_unit_test(the_summary_counts_and_names),
+        cmocka_unit_test(five_hundred_tiles_stay_small),
+        cmocka_unit_test(odd_pictures_do_no_harm),
+        cmocka_unit_test(a_full_disk_keeps_the_old_report),
         cmocka_unit_test(an_aborted_report_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,7 +20,8 @@ static double rms_from(const fnr_sim_map *m, const fnr_transform *t, fnr_point o
     int n = 0;
     for (double y = 0.5; y < h; y += h / 61) {
         for (double x = 0.5; x < w; x += w / 67) {
-            const fnr_point q = fnr_sim_map_apply(m, (fnr_point){origin.x + x, origin.y + y}), p = fnr_transform_apply(t, (fnr_point){x, y});
+            const fnr_point q = fnr_sim_map_apply(m, (fnr_point){origin.x + x, origin.y + y}),
+                            p = fnr_transform_apply(t, (fnr_point){x, y});
             sum += (q.x - p.x) * (q.x - p.x) + (q.y - p.y) * (q.y - p.y);
             n++;
         }

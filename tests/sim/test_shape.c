@@ -116,8 +116,8 @@ static void noise_is_smooth_bounded_and_keyed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_circle_gives_true_distances), cmocka_unit_test(an_ellipse_lies_along_its_axis),
-        cmocka_unit_test(distances_near_a_rough_outline), cmocka_unit_test(tables_wrap),
+        cmocka_unit_test(a_circle_gives_true_distances),     cmocka_unit_test(an_ellipse_lies_along_its_axis),
+        cmocka_unit_test(distances_near_a_rough_outline),    cmocka_unit_test(tables_wrap),
         cmocka_unit_test(noise_is_smooth_bounded_and_keyed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -107,7 +107,7 @@ typedef struct {
 static void read_truth(const char *dir, truth_row rows[TILES])
 {
     char path[FNR_PATH_MAX], transform[256];
-    char *text;
+    char *text = NULL;
     size_t size;
     fnr_error err = {0};
     assert_ok(fnr_path_join(path, dir, "truth.csv", &err) && fnr_read_file(path, 1 << 20, &text, &size, &err), err);
@@ -118,8 +118,8 @@ static void read_truth(const char *dir, truth_row rows[TILES])
         int row, col;
         line = strtok(NULL, "\n");
         assert_non_null(line);
-        assert_int_equal(sscanf(line, "%63[^,],%d,%d,%lf,%lf,%lf,%lf,%255[^,],%lf,%lf", r->name, &row, &col, &r->stage_x, &r->stage_y, &r->true_x,
-                                &r->true_y, transform, &r->residual, &r->myelin),
+        assert_int_equal(sscanf(line, "%63[^,],%d,%d,%lf,%lf,%lf,%lf,%255[^,],%lf,%lf", r->name, &row, &col, &r->stage_x,
+                                &r->stage_y, &r->true_x, &r->true_y, transform, &r->residual, &r->myelin),
                          10);
         assert_int_equal((row - 1) * COLS + col - 1, i);
         assert_ok(fnr_transform_parse(transform, FNR_FRAME_TILE, FNR_FRAME_IF, &r->t, &err), err);
@@ -132,7 +132,9 @@ static fnr_image read_float(const char *dir, const char *name)
     char path[FNR_PATH_MAX];
     fnr_error err = {0};
     fnr_image raw = {0}, im = {0};
-    assert_ok(fnr_path_join(path, dir, name, &err) && fnr_tiff_read(path, NULL, &raw, &err) && fnr_image_to_f32(&raw.v, 0, 0, &im, &err), err);
+    assert_ok(fnr_path_join(path, dir, name, &err) && fnr_tiff_read(path, NULL, &raw, &err) &&
+                  fnr_image_to_f32(&raw.v, 0, 0, &im, &err),
+              err);
     fnr_image_free(&raw);
     return im;
 }
@@ -182,7 +184,8 @@ static void check_em(const char *dir, const char *tile, const fnr_view *mask)
     double score[5];
     for (int k = 0; k < 5; k++) {
         const int dx = 12 * ((k == 1) - (k == 2)), dy = 12 * ((k == 3) - (k == 4));
-        const fnr_view a = fnr_view_crop(&em.v, 12, 12, TILE_W - 24, TILE_H - 24), b = fnr_view_crop(mask, 12 + dx, 12 + dy, a.w, a.h);
+        const fnr_view a = fnr_view_crop(&em.v, 12, 12, TILE_W - 24, TILE_H - 24),
+                       b = fnr_view_crop(mask, 12 + dx, 12 + dy, a.w, a.h);
         score[k] = correlation(&a, &b);
         assert_at_most(score[0], k ? score[k] - 0.002 : -0.2);
     }
@@ -198,8 +201,10 @@ static void check_montage(const char *dir, const fnr_sim_case *c)
     fnr_image mbp = read_float(dir, "mbp.tif"), moved = {0}, mask = {0};
     assert_int_equal(mbp.v.w, 430);
     assert_int_equal(mbp.v.h, 510);
-    assert_ok(fnr_image_new(&moved, mbp.v.w, mbp.v.h, 1, 1, FNR_F32, &err) && fnr_image_new(&mask, TILE_W, TILE_H, 1, 1, FNR_F32, &err), err);
-    double drop = 0;
+    assert_ok(fnr_image_new(&moved, mbp.v.w, mbp.v.h, 1, 1, FNR_F32, &err) &&
+                  fnr_image_new(&mask, TILE_W, TILE_H, 1, 1, FNR_F32, &err),
+              err);
+    double drop = 0, off_x = 0, off_y = 0;
     int checked = 0;
     for (int i = 0; i < TILES; i++) {
         const double nm = c->options.em_nm;
@@ -211,16 +216,22 @@ static void check_montage(const char *dir, const fnr_sim_case *c)
         splat(&mask.v, &rows[i].t, 0, 0, &moved.v);
         const double right = correlation(&mbp.v, &moved.v);
         assert_true(right > 0.6);
+        double wrong[4]; /* 2 px right, left, down, up */
         for (int k = 0; k < 4; k++) {
             splat(&mask.v, &rows[i].t, 2.0 * ((k == 0) - (k == 1)), 2.0 * ((k == 2) - (k == 3)), &moved.v);
-            const double wrong = correlation(&mbp.v, &moved.v);
-            assert_at_most(wrong, right - 0.01);
-            drop += (right - wrong) / 4;
+            wrong[k] = correlation(&mbp.v, &moved.v);
+            assert_at_most(wrong[k], right - 0.01);
+            drop += (right - wrong[k]) / 4;
         }
+        off_x += (wrong[0] - wrong[1]) / (2 * right - wrong[0] - wrong[1]);
+        off_y += (wrong[2] - wrong[3]) / (2 * right - wrong[2] - wrong[3]);
         checked++;
     }
     assert_true(checked >= TILES - 2);
     assert_true(drop / checked > 0.1);
+    /* the top of the parabola through the scores: no systematic shift, of half a pixel for instance */
+    assert_at_most(fabs(off_x / checked), 0.15);
+    assert_at_most(fabs(off_y / checked), 0.15);
     fnr_image_free(&mbp), fnr_image_free(&moved), fnr_image_free(&mask);
 }
 
@@ -285,7 +296,8 @@ static void overlapping_tiles_agree(void **state)
     fnr_error err = {0};
     truth_row rows[TILES];
     read_truth(shared_dir, rows);
-    fnr_image left = read_float(shared_dir, "em/Tile_r1-c1.tif"), right = read_float(shared_dir, "em/Tile_r1-c2.tif"), a = {0}, b = {0}, seen = {0};
+    fnr_image left = read_float(shared_dir, "em/Tile_r1-c1.tif"), right = read_float(shared_dir, "em/Tile_r1-c2.tif"), a = {0},
+              b = {0}, seen = {0};
     assert_ok(fnr_image_new(&a, TILE_W, TILE_H, 1, 1, FNR_F32, &err) && fnr_image_new(&b, TILE_W, TILE_H, 1, 1, FNR_F32, &err) &&
                   fnr_image_new(&seen, TILE_W, TILE_H, 1, 1, FNR_F32, &err) && fnr_cv_blur(&left.v, 2, &a.v, &err) &&
                   fnr_cv_blur(&right.v, 2, &b.v, &err),
@@ -297,7 +309,8 @@ static void overlapping_tiles_agree(void **state)
         const fnr_transform to_right = fnr_transform_similarity(1, 0, -dx, -dy, FNR_FRAME_ANY, FNR_FRAME_ANY);
         assert_ok(fnr_warp_affine(&b.v, &to_right, FNR_INTERP_LINEAR, FNR_BORDER_ZERO, &seen.v, &err), err);
         const int x0 = (int)ceil(dx) + 2, y0 = 80;
-        const fnr_view p = fnr_view_crop(&a.v, x0, y0, TILE_W - x0, TILE_H - 2 * y0), q = fnr_view_crop(&seen.v, x0, y0, p.w, p.h);
+        const fnr_view p = fnr_view_crop(&a.v, x0, y0, TILE_W - x0, TILE_H - 2 * y0),
+                       q = fnr_view_crop(&seen.v, x0, y0, p.w, p.h);
         score[k] = correlation(&p, &q);
     }
     assert_true(score[0] > 0.95);
