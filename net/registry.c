@@ -4,17 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Drops out as soon as net/onednn has landed. */
-#if __has_include("net/onednn/onednn.h")
-#define HAVE_ONEDNN 1
-#else
-#define HAVE_ONEDNN 0
-#endif
-
 static const fnr_backend_ops *const backends[] = {
-#if HAVE_ONEDNN
     &fnr_backend_onednn,
-#endif
     &fnr_backend_ref,
     NULL,
 };

@@ -7,7 +7,7 @@ model=examples/models/demo.safetensors
 case_dir=$scratch/case
 
 make_case() {
-    [ -d "$case_dir" ] || "$FNR_EXE" -q simulate "$case_dir" --seed 5 --rows 1 --cols 2 --tile-px 512 || fail "simulate failed"
+    [ -d "$case_dir" ] || "$FNR_EXE" simulate "$case_dir" -q --seed 5 --rows 1 --cols 2 --tile-px 512 || fail "simulate failed"
     first_tile=$(ls "$case_dir"/em/*.tif | head -1)
 }
 

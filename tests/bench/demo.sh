@@ -6,7 +6,7 @@ exe=$1/fnet-register out=$2
 rm -rf "$out"
 mkdir -p "$out"
 echo "1. a synthetic section with exact truth -> $out/case"
-"$exe" -q simulate "$out/case" --seed 7
+"$exe" simulate "$out/case" -q --seed 7
 echo "2. every tile predicted and registered -> $out/result"
 "$exe" "$out/case/em" "$out/case/mbp.tif" -m examples/models/demo.safetensors -o "$out/result" || [ $? -eq 3 ]
 echo "3. compared with the truth"

@@ -6,7 +6,7 @@ exe=$1/fnet-register model=$2
 work=$(mktemp -d "${TMPDIR:-/tmp}/demo-model-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 for seed in 101 102 103; do
-    "$exe" -q simulate "$work/$seed" --seed $seed
+    "$exe" simulate "$work/$seed" -q --seed $seed
 done
 "$exe" train "$work"/10?/manual_?.xml -c configs/demo.ini -o "$work/demo.safetensors"
 cp "$work/demo.safetensors" "$model"

@@ -6,7 +6,7 @@ model=examples/models/demo.safetensors
 case_dir=$scratch/case
 
 make_case() {
-    [ -d "$case_dir" ] || "$FNR_EXE" -q simulate "$case_dir" --seed 11 --rows 2 --cols 2 --tile-px 640 || fail "simulate failed"
+    [ -d "$case_dir" ] || "$FNR_EXE" simulate "$case_dir" -q --seed 11 --rows 2 --cols 2 --tile-px 640 || fail "simulate failed"
 }
 register_case() {
     make_case
