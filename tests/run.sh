@@ -2,7 +2,7 @@
 # Runs every test program and script, shows what failed, and ends with "N passed, N failed, N skipped".
 # Usage: tests/run.sh BUILD_DIR [name-filter...]     a test runs when its name, like core/test_fs, holds one of the filters and none
 # of those that begin with '!'
-# With $FNR_TALLY set, the three numbers are appended to that file instead of printed (tests/all.sh adds them up).
+# With FNR_TALLY_FD=N, the three numbers go to that file descriptor instead (tests/all.sh adds them up).
 # A program is a cmocka binary that speaks TAP; a script is tests/*/test_*.sh and prints TAP lines ("ok", "not ok", "# SKIP") too.
 set -u
 build=$1
@@ -18,7 +18,8 @@ export FNR_EXE="$PWD/$build/fnet-register" CMOCKA_MESSAGE_OUTPUT=TAP LC_ALL=C
 # Asking for too much memory is tested: the sanitizer must return NULL as malloc does, not end the program.
 export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1
 passed=0 failed=0 skipped=0
-log=$(mktemp)
+mkdir -p "$build"
+log=$(mktemp "$build/test-log-XXXXXX") || exit 2 # in our own folder: nobody who cleans /tmp can turn failures into successes
 trap 'rm -f "$log"' EXIT
 
 wanted() { # name
@@ -34,8 +35,9 @@ wanted() { # name
 
 run_one() { # name, command...
     local name=$1 start=$SECONDS; shift
-    timeout 900 "$@" >"$log" 2>&1
+    timeout 900 "$@" >"$log" 2>&1 3>&-
     local status=$?
+    [ -e "$log" ] || { echo "the output of $name has vanished" >&2; exit 2; }
     local p f s planned
     # cmocka reports a skipped test as "not ok N # SKIP name".
     s=$(grep -cE '^(not )?ok [0-9]+.*# SKIP' "$log")
@@ -69,8 +71,8 @@ for script in tests/*/test_*.sh; do
     wanted "$name" || continue
     run_one "$name" bash "$script"
 done
-if [ -n "${FNR_TALLY:-}" ]; then
-    echo "$passed $failed $skipped" >>"$FNR_TALLY"
+if [ -n "${FNR_TALLY_FD:-}" ]; then
+    echo "$passed $failed $skipped" >&"$FNR_TALLY_FD"
 else
     echo "$passed passed, $failed failed, $skipped skipped"
 fi

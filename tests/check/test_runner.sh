@@ -5,7 +5,7 @@ runner=$PWD/tests/run.sh
 
 # suite NAME <<< script : a test script of that name in the scratch tree; run_suite runs them all and keeps the output in $scratch/out.
 suite() { mkdir -p "$scratch/tree/tests/${1%/*}"; cat >"$scratch/tree/tests/$1"; }
-run_suite() { (cd "$scratch/tree" && FNR_TALLY='' "$runner" build "$@"); }
+run_suite() { (cd "$scratch/tree" && FNR_TALLY_FD='' "$runner" build "$@"); }
 only() { rm -rf "$scratch/tree"; suite a/test_a.sh; }
 ends_with() { [ "$(tail -n 1 "$scratch/out")" = "$1" ] || fail "ends with '$(tail -n 1 "$scratch/out")' instead of '$1'"; }
 
@@ -53,4 +53,26 @@ filters() {
     ends_with '3 passed, 1 failed, 0 skipped'
 }
 
-tap_run counts crashes_count missing_programs_count filters
+# What tests/all.sh adds up, with a make that only pretends.
+all_builds_are_summed() {
+    rm -rf "$scratch/tree"
+    suite core/test_a.sh <<<'echo "ok 1 - a"; echo "ok 2 # SKIP"; exit 0'
+    suite pipeline/test_b.sh <<<'echo "not ok 1 - b"; exit 1'
+    cp tests/run.sh tests/all.sh "$scratch/tree/tests"
+    expect_status 1 env -u FNR_TALLY_FD MAKE=true JOBS=1 "$scratch/tree/tests/all.sh"
+    ends_with '6 passed, 1 failed, 3 skipped' # three builds, core three times, pipeline once
+    rm "$scratch/tree/tests/pipeline/test_b.sh"
+    expect_status 0 env -u FNR_TALLY_FD MAKE=true JOBS=1 "$scratch/tree/tests/all.sh"
+    ends_with '6 passed, 0 failed, 3 skipped'
+    expect_status 1 env -u FNR_TALLY_FD MAKE=false JOBS=1 "$scratch/tree/tests/all.sh"
+    ends_with '0 passed, 3 failed, 0 skipped'
+}
+a_vanished_log_is_no_success() {
+    only <<<'echo "not ok 1 - a"; rm -f build/test-log-*; exit 1'
+    expect_status 2 run_suite
+    cp tests/run.sh tests/all.sh "$scratch/tree/tests"
+    expect_status 1 env -u FNR_TALLY_FD MAKE=true JOBS=1 "$scratch/tree/tests/all.sh"
+    ends_with '3 passed, 1 failed, 0 skipped' # three builds, and a runner that broke down
+}
+
+tap_run all_builds_are_summed a_vanished_log_is_no_success counts crashes_count missing_programs_count filters
