@@ -107,6 +107,13 @@ headers_that_need_others() {
     caught headers '^src/core/a.h:1: does not compile alone under gcc'
     expect_text out 'alone under clang'
 }
+headers_that_are_no_headers() {
+    fresh_tree
+    printf '/* not alone: the body of a loop, once per type */\nTYPE x;\n' | plant net/onednn/body.h
+    clean headers
+    printf '/* not alone: */\nTYPE x;\n' | plant net/onednn/body.h
+    caught headers '^net/onednn/body.h:1:'
+}
 headers_without_a_guard() {
     fresh_tree
     plant src/core/a.h <<<'typedef struct { int x; } fnr_a;'
@@ -206,5 +213,6 @@ make_check_fails_when_a_check_fails() {
 
 tap_run project_includes project_headers project_calls project_sizes project_words \
     layers_only_look_down siblings_do_not_meet backends_see_the_interface_only libraries_stay_in_their_room \
-    openmp_stays_in_one_file include_paths_start_at_the_root headers_that_need_others headers_without_a_guard \
+    openmp_stays_in_one_file include_paths_start_at_the_root \
+    headers_that_need_others headers_that_are_no_headers headers_without_a_guard \
     forbidden_calls calls_that_only_look_alike long_functions long_files words_of_one_machine make_check_fails_when_a_check_fails
