@@ -83,8 +83,8 @@ static bool read_photometric(const fnr_tiff_file *f, fnr_tiff_page *p, fnr_error
 {
     const uint16_t samples = get_u16(f->tif, TIFFTAG_SAMPLESPERPIXEL, 1);
     if (samples != 1) {
-        return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: page %d has %d samples per pixel; save one grey channel per page", f->path,
-                        p->page, samples);
+        return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: page %d has %d samples per pixel%s; save one grey channel per page", f->path,
+                        p->page, samples, samples == 3 ? " (RGB)" : "");
     }
     uint16_t photometric = PHOTOMETRIC_MINISBLACK; /* some writers leave the tag out */
     TIFFGetField(f->tif, TIFFTAG_PHOTOMETRIC, &photometric);

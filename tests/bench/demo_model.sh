@@ -9,4 +9,5 @@ for seed in 101 102 103; do
     "$exe" simulate "$work/$seed" -q --seed $seed
 done
 "$exe" train "$work"/10?/manual_?.xml -c configs/demo.ini -o "$work/demo.safetensors"
+mkdir -p "$(dirname "$model")"
 cp "$work/demo.safetensors" "$model"

@@ -7,5 +7,6 @@ exe=$1/fnet-register model=$2 data=${FNR_SHARED:-../shared}/data/nerve/train
 work=$(mktemp -d "${TMPDIR:-/tmp}/nerve-model-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 "$exe" train "$data"/{A,B,C}/manual_{a,b}.xml -c configs/em-mbp-fast.ini -o "$work/model.safetensors"
+mkdir -p "$(dirname "$model")"
 cp "$work/model.safetensors" "$model"
 cp "$work/model.loss.csv" "${model%.safetensors}.loss.csv"
