@@ -1,6 +1,7 @@
 #include "src/pipeline/record.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -91,7 +92,9 @@ const char *fnr_record_text(const cJSON *object, const char *key, const char *ot
 void fnr_record_add_number(cJSON *object, const char *key, double value)
 {
     if (isfinite(value)) {
-        cJSON_AddNumberToObject(object, key, value);
+        char text[32]; /* all digits: cJSON's own printing may change the last bit */
+        snprintf(text, sizeof text, "%.17g", value);
+        cJSON_AddRawToObject(object, key, text);
     } else {
         cJSON_AddNullToObject(object, key);
     }

@@ -25,7 +25,7 @@ cJSON *fnr_record_read(const char *path, fnr_error *err);
 double fnr_record_number(const cJSON *object, const char *key, double otherwise);
 const char *fnr_record_text(const cJSON *object, const char *key, const char *otherwise);
 
-/* Numbers that JSON cannot hold (NaN, infinity) are written as null. */
+/* Reads back to the same bits; numbers that JSON cannot hold (NaN, infinity) are written as null. */
 void fnr_record_add_number(cJSON *object, const char *key, double value);
 
 /* Peak resident memory of this process so far [MiB]. */

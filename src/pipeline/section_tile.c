@@ -146,10 +146,10 @@ static void store_prediction(fnr_section *s, const fnr_section_tile *tile, const
     cJSON_AddNumberToObject(record, "width", tile->w);
     cJSON_AddNumberToObject(record, "height", tile->h);
     cJSON_AddNumberToObject(record, "dtype", tile->dtype);
-    cJSON_AddNumberToObject(record, "em_nm", tile->em_nm);
-    cJSON_AddNumberToObject(record, "net_nm", s->net_nm);
-    cJSON_AddNumberToObject(record, "grey_lo", tile->grey_lo);
-    cJSON_AddNumberToObject(record, "grey_hi", tile->grey_hi);
+    fnr_record_add_number(record, "em_nm", tile->em_nm);
+    fnr_record_add_number(record, "net_nm", s->net_nm);
+    fnr_record_add_number(record, "grey_lo", tile->grey_lo);
+    fnr_record_add_number(record, "grey_hi", tile->grey_hi);
     fnr_record_add_number(record, "seconds", tile->predict_s);
     if (!fnr_artifact_prepare(&predict_stage, s->job.out_dir, &err) || !prediction_path(s, tile, path, &err) ||
         !fnr_tiff_write(path, &prediction->v, &(fnr_tiff_write_options){.compress = true}, &err) ||
