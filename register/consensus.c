@@ -1,0 +1,276 @@
+#include "register/consensus.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "src/core/mem.h"
+
+/* Hypotheses come from single tiles, whose rotation may be off by a degree or two: far tiles are looked for in a wider circle. */
+static const double first_gate = 4;      /* times the tolerance */
+static const double smoothing_tiles = 1.5; /* reach of the residual deformation shared by neighbours [tiles] */
+static const double deformation_prior = 0.3; /* weight of "no local deviation" against one neighbour at distance zero */
+enum { REFITS = 4 };
+
+fnr_consensus_options fnr_consensus_defaults(void)
+{
+    return (fnr_consensus_options){.tolerance_px = 4, .min_score = 0.2, .min_independent = 2.5};
+}
+
+static fnr_transform shift_to_section(const fnr_consensus_tile *t, double sign)
+{
+    fnr_transform s = fnr_transform_identity(FNR_FRAME_ANY);
+    s.from = sign > 0 ? FNR_FRAME_TILE : FNR_FRAME_SECTION;
+    s.to = sign > 0 ? FNR_FRAME_SECTION : FNR_FRAME_TILE;
+    s.m02 = sign * t->x;
+    s.m12 = sign * t->y;
+    return s;
+}
+
+/* Both compositions cannot fail: the frames are set right here. */
+static fnr_transform section_of(const fnr_consensus_tile *t, const fnr_transform *place)
+{
+    fnr_transform out = {0};
+    const fnr_transform to_tile = shift_to_section(t, -1);
+    fnr_transform_compose(place, &to_tile, &out, NULL);
+    return out;
+}
+
+static fnr_transform tile_under(const fnr_consensus_tile *t, const fnr_transform *section)
+{
+    fnr_transform out = {0};
+    const fnr_transform to_section = shift_to_section(t, 1);
+    fnr_transform_compose(section, &to_section, &out, NULL);
+    return out;
+}
+
+/* Mean distance of the four corners: cheaper than over the area, and never smaller by much. */
+static double corner_distance(const fnr_transform *a, const fnr_transform *b, int w, int h)
+{
+    double sum = 0;
+    for (int k = 0; k < 4; k++) {
+        const fnr_point p = {k & 1 ? w - 1 : 0, k & 2 ? h - 1 : 0}, qa = fnr_transform_apply(a, p), qb = fnr_transform_apply(b, p);
+        sum += hypot(qa.x - qb.x, qa.y - qb.y);
+    }
+    return sum / 4;
+}
+
+static fnr_point tile_centre(const fnr_consensus_tile *t)
+{
+    return (fnr_point){(t->w - 1) / 2.0, (t->h - 1) / 2.0};
+}
+
+/* The place of t nearest to where the section puts it, within `gate`; -1 none. */
+static int agreeing_place(const fnr_consensus_tile *t, const fnr_transform *section, double gate, double min_score)
+{
+    const fnr_transform expected = tile_under(t, section);
+    int best = -1;
+    for (int k = 0; k < t->n_places; k++) {
+        const double d = corner_distance(&t->places[k], &expected, t->w, t->h);
+        if (t->scores[k] >= min_score && d < gate) {
+            gate = d;
+            best = k;
+        }
+    }
+    return best;
+}
+
+/* Support of a hypothesis: the sum of squared scores of the places that agree. */
+static double choose_places(fnr_consensus_tile *tiles, size_t n, const fnr_transform *section, double gate, double min_score)
+{
+    double support = 0;
+    for (size_t i = 0; i < n; i++) {
+        fnr_consensus_tile *t = &tiles[i];
+        t->chosen = t->on_grid ? agreeing_place(t, section, gate, min_score) : -1;
+        if (t->chosen >= 0) {
+            support += t->scores[t->chosen] * t->scores[t->chosen];
+        }
+    }
+    return support;
+}
+
+/* Least squares over the corners of the chosen places, weighted by score. */
+static bool fit_section(const fnr_consensus_tile *tiles, size_t n, fnr_transform *section, fnr_error *err)
+{
+    fnr_point *from = fnr_calloc(4 * n, sizeof *from, "section fit", err), *to = fnr_calloc(4 * n, sizeof *to, "section fit", err);
+    double *weights = fnr_calloc(4 * n, sizeof *weights, "section fit", err);
+    size_t m = 0;
+    bool ok = from && to && weights;
+    for (size_t i = 0; ok && i < n; i++) {
+        const fnr_consensus_tile *t = &tiles[i];
+        for (int k = 0; t->chosen >= 0 && k < 4; k++) {
+            const fnr_point p = {k & 1 ? t->w - 1 : 0, k & 2 ? t->h - 1 : 0};
+            from[m] = (fnr_point){p.x + t->x, p.y + t->y};
+            to[m] = fnr_transform_apply(&t->places[t->chosen], p);
+            weights[m++] = t->scores[t->chosen] * t->scores[t->chosen];
+        }
+    }
+    ok = ok && fnr_transform_fit(FNR_MODEL_SIMILARITY, from, to, weights, m, section, err);
+    section->from = FNR_FRAME_SECTION;
+    section->to = FNR_FRAME_IF;
+    free(from);
+    free(to);
+    free(weights);
+    return ok;
+}
+
+/* Area of the section that the chosen tiles cover together, in tiles: overlapping tiles hold the same evidence.  Counted on a
+ * grid of a sixteenth of the first tile. */
+static bool covered_tiles(const fnr_consensus_tile *tiles, size_t n, double *out, fnr_error *err)
+{
+    double x0 = INFINITY, y0 = INFINITY, x1 = -INFINITY, y1 = -INFINITY, area = 0;
+    size_t agreeing = 0;
+    for (size_t i = 0; i < n; i++) {
+        const fnr_consensus_tile *t = &tiles[i];
+        if (t->chosen >= 0) {
+            x0 = fmin(x0, t->x), y0 = fmin(y0, t->y), x1 = fmax(x1, t->x + t->w), y1 = fmax(y1, t->y + t->h);
+            area += (double)t->w * t->h;
+            agreeing++;
+        }
+    }
+    *out = 0;
+    if (agreeing == 0) {
+        return true;
+    }
+    const double mean_area = area / (double)agreeing, cell = fmax(sqrt(mean_area) / 16, fmax(x1 - x0, y1 - y0) / 4096);
+    const size_t w = (size_t)((x1 - x0) / cell) + 1, h = (size_t)((y1 - y0) / cell) + 1;
+    char *seen = fnr_calloc(w * h, 1, "map of the section", err);
+    if (!seen) {
+        return false;
+    }
+    size_t covered = 0;
+    for (size_t i = 0; i < n; i++) {
+        const fnr_consensus_tile *t = &tiles[i];
+        for (double y = t->y; t->chosen >= 0 && y < t->y + t->h; y += cell) {
+            for (double x = t->x; x < t->x + t->w; x += cell) {
+                char *c = &seen[(size_t)((y - y0) / cell) * w + (size_t)((x - x0) / cell)];
+                covered += !*c;
+                *c = 1;
+            }
+        }
+    }
+    free(seen);
+    *out = (double)covered * cell * cell / mean_area;
+    return true;
+}
+
+/* The hypothesis with the largest support; every place of every tile proposes one. */
+static fnr_transform best_hypothesis(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt)
+{
+    fnr_transform best = fnr_transform_identity(FNR_FRAME_ANY);
+    double most = -1;
+    for (size_t i = 0; i < n; i++) {
+        const fnr_consensus_tile *t = &tiles[i];
+        for (int k = 0; t->on_grid && k < t->n_places; k++) {
+            if (t->scores[k] < opt->min_score) {
+                continue;
+            }
+            const fnr_transform section = section_of(t, &t->places[k]);
+            const double support = choose_places(tiles, n, &section, first_gate * opt->tolerance_px, opt->min_score);
+            if (support > most) {
+                most = support;
+                best = section;
+            }
+        }
+    }
+    return best;
+}
+
+/* Where the section and the deviation of the neighbours put tile `which`, without its own place. */
+static fnr_transform predict(const fnr_consensus_tile *tiles, size_t n, size_t which, const fnr_transform *section)
+{
+    const fnr_consensus_tile *t = &tiles[which];
+    const fnr_point c = {t->x + tile_centre(t).x, t->y + tile_centre(t).y};
+    double weight = deformation_prior, dx = 0, dy = 0;
+    for (size_t i = 0; i < n; i++) {
+        const fnr_consensus_tile *o = &tiles[i];
+        if (i == which || o->chosen < 0) {
+            continue;
+        }
+        const fnr_point oc = tile_centre(o), expected = fnr_transform_apply(section, (fnr_point){o->x + oc.x, o->y + oc.y});
+        const fnr_point found = fnr_transform_apply(&o->places[o->chosen], oc);
+        const double reach = smoothing_tiles * sqrt((double)t->w * t->h);
+        const double far = hypot(o->x + oc.x - c.x, o->y + oc.y - c.y) / reach;
+        const double w = exp(-0.5 * far * far) * o->scores[o->chosen] * o->scores[o->chosen];
+        weight += w;
+        dx += w * (found.x - expected.x);
+        dy += w * (found.y - expected.y);
+    }
+    fnr_transform out = tile_under(t, section);
+    out.m02 += dx / weight;
+    out.m12 += dy / weight;
+    return out;
+}
+
+static double wrapped_deg(double d)
+{
+    return d - 360 * round(d / 360);
+}
+
+/* Predicts every tile from the others and measures how well that does where the answer is known. */
+static bool cross_validate(fnr_consensus_tile *tiles, size_t n, fnr_consensus *out, fnr_error *err)
+{
+    double centre = 0, rotation = 0, scale = 0;
+    for (size_t i = 0; i < n; i++) {
+        fnr_consensus_tile *t = &tiles[i];
+        t->has_prediction = t->on_grid;
+        if (!t->on_grid) {
+            continue;
+        }
+        const int own = t->chosen;
+        fnr_transform without = out->section;
+        t->chosen = -1;
+        if (own >= 0 && !fit_section(tiles, n, &without, err)) {
+            return false;
+        }
+        t->predicted = predict(tiles, n, i, &without);
+        t->chosen = own;
+        if (own >= 0) {
+            const fnr_point p = fnr_transform_apply(&t->predicted, tile_centre(t)), q = fnr_transform_apply(&t->places[own], tile_centre(t));
+            const double turn = wrapped_deg(fnr_transform_rotation_deg(&t->places[own]) - fnr_transform_rotation_deg(&t->predicted));
+            const double stretch = log(fnr_transform_scale(&t->places[own]) / fnr_transform_scale(&t->predicted));
+            centre += (p.x - q.x) * (p.x - q.x) + (p.y - q.y) * (p.y - q.y);
+            rotation += turn * turn;
+            scale += stretch * stretch;
+        }
+    }
+    out->sd_px = sqrt(centre / (2 * out->agreeing));
+    out->sd_rotation_deg = sqrt(rotation / out->agreeing);
+    out->sd_log_scale = sqrt(scale / out->agreeing);
+    return true;
+}
+
+static int count_chosen(const fnr_consensus_tile *tiles, size_t n)
+{
+    int count = 0;
+    for (size_t i = 0; i < n; i++) {
+        count += tiles[i].chosen >= 0;
+    }
+    return count;
+}
+
+bool fnr_consensus_find(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_consensus *out, fnr_error *err)
+{
+    fnr_consensus c = {.section = best_hypothesis(tiles, n, opt)};
+    for (size_t i = 0; i < n; i++) {
+        tiles[i].has_prediction = false;
+        tiles[i].chosen = -1;
+    }
+    double gate = first_gate * opt->tolerance_px;
+    for (int k = 0; k < REFITS && c.section.to == FNR_FRAME_IF; k++) {
+        choose_places(tiles, n, &c.section, gate, opt->min_score);
+        if (count_chosen(tiles, n) == 0 || !fit_section(tiles, n, &c.section, NULL)) {
+            break;
+        }
+        gate = fmax(opt->tolerance_px, gate / 2);
+    }
+    c.agreeing = count_chosen(tiles, n);
+    if (!covered_tiles(tiles, n, &c.independent, err)) {
+        return false;
+    }
+    c.found = c.agreeing >= 3 && c.independent >= opt->min_independent;
+    if (c.found && !cross_validate(tiles, n, &c, err)) {
+        return false;
+    }
+    *out = c;
+    return true;
+}
