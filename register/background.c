@@ -58,7 +58,8 @@ static void median_filter(const fnr_grid *src, int r, fnr_grid *dst)
             for (int dy = -r; dy <= r; dy++) {
                 for (int dx = -r; dx <= r; dx++) {
                     const int sx = x + dx, sy = y + dy;
-                    if (sx >= 0 && sy >= 0 && sx < src->w && sy < src->h && isfinite(src->px[(size_t)sy * (size_t)src->w + (size_t)sx])) {
+                    if (sx >= 0 && sy >= 0 && sx < src->w && sy < src->h &&
+                        isfinite(src->px[(size_t)sy * (size_t)src->w + (size_t)sx])) {
                         window[n++] = src->px[(size_t)sy * (size_t)src->w + (size_t)sx];
                     }
                 }

@@ -10,8 +10,8 @@ typedef struct {
     int cell;
 } fnr_background;
 
-/* Background = low quantile of each cell's pixels, then the smallest such value smoothed over a neighbourhood of a few sheaths, so that
- * a cell filled with myelin takes the level of its surroundings. */
+/* Background = low quantile of each cell's pixels, then the smallest such value smoothed over a neighbourhood of a few sheaths,
+ * so that a cell filled with myelin takes the level of its surroundings. */
 bool fnr_background_fit(const fnr_view *montage, int cell, fnr_background *out, fnr_error *err);
 void fnr_background_free(fnr_background *b);
 /* Levels of row y (w floats), bilinear between cell centres. */

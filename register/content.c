@@ -1,6 +1,7 @@
-/* Does a prediction show myelin at all?  The paper asks for more than 1 % of the pixels above 50 % of the maximum.  One bright sheath
- * would hide all others from that test, and noise has a maximum too.  So brightness is measured from the background, against that of a
- * typical bright structure (intensity-weighted median of what stands out of the noise), and that brightness itself is reported. */
+/* Does a prediction show myelin at all?  The paper asks for more than 1 % of the pixels above 50 % of the maximum.  One bright
+ * sheath would hide all others from that test, and noise has a maximum too.  So brightness is measured from the background,
+ * against that of a typical bright structure (intensity-weighted median of what stands out of the noise), and that brightness
+ * itself is reported. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,11 +1,11 @@
-/* Direct maximisation of the correlation: Levenberg-Marquardt on min over a, b of sum w (a T(pose) + b - I)^2, whose minimum over the
- * pose is the maximum of the normalised cross-correlation. */
+/* Direct maximisation of the correlation: Levenberg-Marquardt on min over a, b of sum w (a T(pose) + b - I)^2, whose minimum over
+ * the pose is the maximum of the normalised cross-correlation. */
 #include <math.h>
 #include <string.h>
 
 #include "register/match.h"
 
-enum { UNKNOWNS = FNR_POSE_PARAMETERS + 2 };
+enum { UNKNOWNS = FNR_POSE_PARAMETERS + 2, MAX_ITERATIONS = 30 };
 
 /* Normal equations of one linearisation; unknowns: pose parameters, then gain, then offset. */
 typedef struct {
@@ -66,7 +66,8 @@ static void sum_pixels(const fnr_scratch *s, size_t n, fnr_sums *sums, double *a
 }
 
 /* Derivatives of the position u = M (q - c) in the tile by the pose's parameters. */
-static void position_derivatives(const fnr_pose *p, double dx, double dy, double du[FNR_POSE_PARAMETERS], double dv[FNR_POSE_PARAMETERS])
+static void position_derivatives(const fnr_pose *p, double dx, double dy, double du[FNR_POSE_PARAMETERS],
+                                 double dv[FNR_POSE_PARAMETERS])
 {
     const double u = p->m00 * dx + p->m01 * dy, v = p->m10 * dx + p->m11 * dy;
     du[0] = -p->m00, dv[0] = -p->m10;
@@ -90,8 +91,8 @@ static void add_pixel(normal *eq, int parameters, double w, double residual, con
 }
 
 /* Linearises around `pose` with the gain and offset that fit best there. */
-static void linearise(const fnr_pose *pose, const fnr_window *win, int level, int parameters, const fnr_scratch *s, const fnr_sums *sums,
-                      normal *eq)
+static void linearise(const fnr_pose *pose, const fnr_window *win, int level, int parameters, const fnr_scratch *s,
+                      const fnr_sums *sums, normal *eq)
 {
     const double vt = sums->tt - sums->t * sums->t / sums->n, cov = sums->ti - sums->t * sums->i / sums->n;
     const double gain = cov / vt, offset = (sums->i - gain * sums->t) / sums->n;
@@ -116,8 +117,8 @@ static void linearise(const fnr_pose *pose, const fnr_window *win, int level, in
     }
 }
 
-static void evaluate(const fnr_match *m, const fnr_pose *pose, const fnr_window *win, const fnr_scratch *s, fnr_sums *sums, double *score,
-                     double *overlap)
+static void evaluate(const fnr_match *m, const fnr_pose *pose, const fnr_window *win, const fnr_scratch *s, fnr_sums *sums,
+                     double *score, double *overlap)
 {
     double area;
     fnr_template_draw_gradient(m->tpl, pose, win, s->drawn, s->weight, s->gx, s->gy);
@@ -135,9 +136,8 @@ static fnr_pose within_scales(const fnr_match *m, const fnr_pose *p)
     return s > 0 && m->opt->scale_min < m->opt->scale_max ? fnr_pose_changed(p, change) : *p;
 }
 
-bool fnr_fine(const fnr_match *m, int level, int parameters, int iterations, fnr_hit *hit, fnr_scratch *s, fnr_error *err)
+bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err)
 {
-    const double px = (double)(1 << level), converged = 1e-4 * px;
     const fnr_window win = fnr_window_around(&hit->pose, &m->tpl->size, level, 3);
     if (!fnr_scratch_fit(s, (size_t)win.w * (size_t)win.h, err)) {
         return false;
@@ -148,7 +148,7 @@ bool fnr_fine(const fnr_match *m, int level, int parameters, int iterations, fnr
     evaluate(m, &hit->pose, &win, s, &sums, &hit->score, &hit->overlap);
     double lambda = 1e-3;
     bool fresh = true; /* the scratch holds the drawing of hit->pose */
-    for (int k = 0; k < iterations && hit->score > 0; k++) {
+    for (int k = 0; k < MAX_ITERATIONS && hit->score > 0; k++) {
         double x[UNKNOWNS] = {0};
         if (fresh) {
             linearise(&hit->pose, &win, level, parameters, s, &sums, &eq);
@@ -165,7 +165,7 @@ bool fnr_fine(const fnr_match *m, int level, int parameters, int iterations, fnr
         if (fresh) {
             *hit = next;
         }
-        if (moved < converged || lambda > 1e6) {
+        if (moved < tolerance_px || lambda > 1e6) {
             break;
         }
         lambda *= fresh ? 0.2 : 10;

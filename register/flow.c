@@ -1,5 +1,5 @@
-/* Residual dense optical flow and the model that explains most of it.  What a similarity leaves shows how trustworthy a match is: a true
- * match flows together, a chance match does not. */
+/* Residual dense optical flow and the model that explains most of it.  What a similarity leaves shows how trustworthy a match is:
+ * a true match flows together, a chance match does not. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -17,13 +17,13 @@ static const double tukey = 4.685;          /* 95 % efficiency for normal residu
 static const double min_spread_px = 0.1;    /* residuals below this are not outliers, however tight the rest */
 
 typedef struct {
-    fnr_window half;           /* the drawn tile at half an IF pixel */
+    fnr_window half; /* the drawn tile at half an IF pixel */
     float *drawn, *weight, *image, *valid, *u, *v;
-    float *block;              /* owned */
+    float *block; /* owned */
 } images;
 
 typedef struct {
-    fnr_point *from, *to;      /* NET positions times the nominal scale, so that a rigid fit keeps that scale; IF positions */
+    fnr_point *from, *to; /* NET positions times the nominal scale, so that a rigid fit keeps that scale; IF positions */
     double *texture, *weight, *residual, *work;
     size_t n;
 } vectors;
@@ -38,7 +38,8 @@ static bool enlarge(const fnr_match *m, const fnr_window *half, float *image, fl
         return false;
     }
     fnr_target_window(m->target, 0, x, y, w, h, b, b + n);
-    const fnr_transform to_src = {.m00 = 0.5, .m11 = 0.5, .m02 = (half->x + 0.5) * 0.5 - 0.5 - x, .m12 = (half->y + 0.5) * 0.5 - 0.5 - y};
+    const fnr_transform to_src = {
+        .m00 = 0.5, .m11 = 0.5, .m02 = (half->x + 0.5) * 0.5 - 0.5 - x, .m12 = (half->y + 0.5) * 0.5 - 0.5 - y};
     const fnr_view src = fnr_view_f32(b, w, h), src_valid = fnr_view_f32(b + n, w, h);
     fnr_view dst = fnr_view_f32(image, half->w, half->h), dst_valid = fnr_view_f32(valid, half->w, half->h);
     const bool ok = fnr_warp_affine(&src, &to_src, FNR_INTERP_CUBIC, FNR_BORDER_REPLICATE, &dst, err) &&
@@ -68,8 +69,8 @@ static bool images_new(const fnr_match *m, const fnr_pose *pose, images *im, fnr
     return true;
 }
 
-/* Brings the drawn tile to the montage's brightness, and shows the montage itself where there is no tile or no montage, so that edges of
- * the tile are not seen as motion.  *top: the brightest value. */
+/* Brings the drawn tile to the montage's brightness, and shows the montage itself where there is no tile or no montage, so that
+ * edges of the tile are not seen as motion.  *top: the brightest value. */
 static void level_images(images *im, double *top)
 {
     const size_t n = (size_t)im->half.w * (size_t)im->half.h;

@@ -32,9 +32,9 @@ static inline float fnr_compress(const fnr_compression *c, double value)
     return x > 0 ? (float)(x / (x + c->knee)) : 0.0f;
 }
 
-/* Finds background, noise and the typical brightness of what stands out of it, from n finite samples (reordered): the background is
- * their median, and the knee is `knee_factor` times the intensity-weighted median of the samples above the noise, which does not depend on
- * how much of the image is stained. */
+/* Finds background, noise and the typical brightness of what stands out of it, from n finite samples (reordered): the background
+ * is their median, and the knee is `knee_factor` times the intensity-weighted median of the samples above the noise, which does
+ * not depend on how much of the image is stained. */
 fnr_compression fnr_compression_fit(float *samples, size_t n, double knee_factor);
 
 #endif

@@ -30,7 +30,7 @@ double fnr_sums_score(const fnr_sums *s);
 /* Buffers for one window; grows as needed. */
 typedef struct {
     size_t capacity;
-    float *block; /* owned */
+    float *block;                                    /* owned */
     float *value, *valid, *drawn, *weight, *gx, *gy; /* capacity floats each */
 } fnr_scratch;
 bool fnr_scratch_fit(fnr_scratch *s, size_t pixels, fnr_error *err);
@@ -45,25 +45,25 @@ typedef struct {
 /* Score of hit->pose at a level (>= 0), written into hit. */
 bool fnr_match_score(const fnr_match *m, int level, fnr_hit *hit, fnr_scratch *s, fnr_error *err);
 
-/* --- coarse.c: every rotation, scale and place at the target's coarsest level.  *hits: best first, distinct in place or rotation,
- * at most `keep`; caller frees. */
+/* --- coarse.c: every rotation, scale and place at the target's coarsest level.  *hits: best first, distinct in place or
+ * rotation, at most `keep`; caller frees. */
 bool fnr_coarse_search(const fnr_match *m, int keep, fnr_hit **hits, size_t *count, fnr_error *err);
 
 /* --- refine.c: moves hit to the best whole-pixel shift within `reach` pixels of a level. */
 bool fnr_refine_shift(const fnr_match *m, int level, int reach, fnr_hit *hit, fnr_scratch *s, fnr_error *err);
 
 /* --- fine.c: maximises the score over the model's first `parameters` parameters with sub-pixel steps, within the range of
- * scales; never makes it worse. */
-bool fnr_fine(const fnr_match *m, int level, int parameters, int iterations, fnr_hit *hit, fnr_scratch *s, fnr_error *err);
+ * scales, until a step moves the tile by less than `tolerance_px` [IF px]; never makes it worse. */
+bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err);
 
 /* --- flow.c */
 typedef struct {
-    fnr_pose pose;      /* robust fit of the flow */
-    double inliers;     /* weighted fraction of vectors within 1 IF px of it */
-    double rms_px;      /* of those, weighted [IF px] */
+    fnr_pose pose;  /* robust fit of the flow */
+    double inliers; /* weighted fraction of vectors within 1 IF px of it */
+    double rms_px;  /* of those, weighted [IF px] */
 } fnr_flow_fit;
-/* Residual optical flow between the tile drawn under `pose` and the montage, at half an IF pixel, and the model that explains it. False
- * with FNR_E_NUMERIC when the flow has no texture to stand on. */
+/* Residual optical flow between the tile drawn under `pose` and the montage, at half an IF pixel, and the model that explains it.
+ * False with FNR_E_NUMERIC when the flow has no texture to stand on. */
 bool fnr_flow(const fnr_match *m, const fnr_pose *pose, fnr_flow_fit *out, fnr_error *err);
 
 /* --- content.c */

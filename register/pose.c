@@ -24,9 +24,14 @@ double fnr_pose_rotation_deg(const fnr_pose *p)
 bool fnr_pose_to_transform(const fnr_pose *p, const fnr_tile_size *s, fnr_transform *out, fnr_error *err)
 {
     const double px = 0.5 * (s->w - 1), py = 0.5 * (s->h - 1);
-    const fnr_transform inverse = {.m00 = p->m00, .m01 = p->m01, .m10 = p->m10, .m11 = p->m11,
-                                   .m02 = px - p->m00 * p->cx - p->m01 * p->cy, .m12 = py - p->m10 * p->cx - p->m11 * p->cy,
-                                   .from = FNR_FRAME_IF, .to = FNR_FRAME_NET};
+    const fnr_transform inverse = {.m00 = p->m00,
+                                   .m01 = p->m01,
+                                   .m10 = p->m10,
+                                   .m11 = p->m11,
+                                   .m02 = px - p->m00 * p->cx - p->m01 * p->cy,
+                                   .m12 = py - p->m10 * p->cx - p->m11 * p->cy,
+                                   .from = FNR_FRAME_IF,
+                                   .to = FNR_FRAME_NET};
     return fnr_transform_invert(&inverse, out, err);
 }
 

@@ -1,10 +1,11 @@
-/* Whole-pixel translation by direct correlation: a coarse candidate is right to about one pixel of the next finer level, too far for a
- * step along the gradient alone. */
+/* Whole-pixel translation by direct correlation: a coarse candidate is right to about one pixel of the next finer level, too far
+ * for a step along the gradient alone. */
 
 #include "register/match.h"
 
 /* Sums of the drawn tile shifted by (dx, dy) pixels against the montage window, which is `reach` pixels larger on each side. */
-static fnr_sums shifted_sums(const fnr_window *win, int reach, int dx, int dy, const fnr_scratch *s, const float *value, const float *valid)
+static fnr_sums shifted_sums(const fnr_window *win, int reach, int dx, int dy, const fnr_scratch *s, const float *value,
+                             const float *valid)
 {
     fnr_sums sums = {0};
     const int stride = win->w + 2 * reach;

@@ -47,7 +47,8 @@ static bool complete_options(const fnr_register_options *given, fnr_register_opt
         return fnr_fail(err, FNR_E_USAGE, "the scale range %g .. %g is empty or not positive", o->scale_min, o->scale_max);
     }
     if (!(o->rotation_max_deg >= o->rotation_min_deg)) {
-        return fnr_fail(err, FNR_E_USAGE, "the rotation range %g .. %g degrees is empty", o->rotation_min_deg, o->rotation_max_deg);
+        return fnr_fail(err, FNR_E_USAGE, "the rotation range %g .. %g degrees is empty", o->rotation_min_deg,
+                        o->rotation_max_deg);
     }
     return true;
 }
@@ -122,7 +123,8 @@ typedef struct {
     fnr_error *errors;
     int level;
     int reach; /* whole-pixel search first [px of the level]; 0: none */
-    int parameters, iterations;
+    int parameters;
+    double tolerance_px;
 } climb;
 
 static void climb_one(void *ctx, size_t i)
@@ -136,7 +138,7 @@ static void climb_one(void *ctx, size_t i)
         return;
     }
     if (c->reach == 0 || fnr_refine_shift(c->m, c->level, c->reach, &c->hits[i], &s, err)) {
-        fnr_fine(c->m, c->level, c->parameters, c->iterations, &c->hits[i], &s, err);
+        fnr_fine(c->m, c->level, c->parameters, c->tolerance_px, &c->hits[i], &s, err);
     }
     fnr_scratch_free(&s);
 }
@@ -164,13 +166,15 @@ static bool search(const fnr_match *m, fnr_hit **out, size_t *n, fnr_error *err)
     }
     const int coarsest = m->target->n_levels - 1;
     const fnr_tile_size *size = &m->tpl->size;
-    climb c = {.m = m, .hits = hits, .parameters = fnr_pose_parameter_count(m->opt->model == FNR_MODEL_RIGID ? FNR_MODEL_RIGID : FNR_MODEL_SIMILARITY)};
+    climb c = {.m = m,
+               .hits = hits,
+               .parameters = fnr_pose_parameter_count(m->opt->model == FNR_MODEL_RIGID ? FNR_MODEL_RIGID : FNR_MODEL_SIMILARITY)};
     c.errors = fnr_calloc(*n ? *n : 1, sizeof *c.errors, "candidates", err);
     bool ok = c.errors != NULL;
     for (int level = coarsest > 0 ? coarsest - 1 : 0; ok && level >= 0; level--) {
         c.level = level;
         c.reach = level >= coarsest - 1 ? 2 : 0;
-        c.iterations = level == 0 ? 20 : 6;
+        c.tolerance_px = 0.05 * (double)(1 << level);
         ok = climb_all(&c, *n, err);
         if (ok) {
             *n = best_distinct(hits, *n, level > 1 ? MIDDLE_KEEP : FINE_KEEP, size);
@@ -198,7 +202,7 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
         fnr_hit moved = {.pose = fit.pose};
         out->flow_inliers = fit.inliers;
         out->flow_rms_px = fit.rms_px;
-        ok = fnr_fine(m, 0, parameters, 20, &moved, &s, err);
+        ok = fnr_fine(m, 0, parameters, 1e-4, &moved, &s, err);
         if (ok && moved.score > hit->score) {
             *hit = moved;
         }
@@ -208,7 +212,7 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
             *err = flow_error;
         }
     }
-    ok = ok && fnr_fine(m, 0, parameters, 20, hit, &s, err);
+    ok = ok && fnr_fine(m, 0, parameters, 1e-4, hit, &s, err);
     fnr_scratch_free(&s);
     return ok;
 }
@@ -257,8 +261,8 @@ static bool match_tile(const fnr_match *m, fnr_registration *out, fnr_error *err
     return ok;
 }
 
-bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, const fnr_register_options *opt, const fnr_cancel *cancel,
-                       fnr_registration *out, fnr_error *err)
+bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, const fnr_register_options *opt,
+                       const fnr_cancel *cancel, fnr_registration *out, fnr_error *err)
 {
     fnr_register_options o;
     if (!complete_options(opt, &o, err)) {
@@ -284,7 +288,8 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
         return true;
     }
     if (content.contrast < o.content_contrast) {
-        give_up(&r, FNR_NO_CONTENT, "the prediction rises only %.3f above its background (%.3f needed)", content.contrast, o.content_contrast);
+        give_up(&r, FNR_NO_CONTENT, "the prediction rises only %.3f above its background (%.3f needed)", content.contrast,
+                o.content_contrast);
         *out = r;
         return true;
     }

@@ -12,19 +12,19 @@ typedef enum { FNR_REGISTERED, FNR_DOUBTFUL, FNR_NO_CONTENT, FNR_FAILED } fnr_ve
 const char *fnr_verdict_name(fnr_verdict v); /* "registered", "doubtful", "no-content", "failed" */
 
 typedef struct {
-    double scale_min, scale_max; /* relative to nominal: 0.92 .. 1.03 */
+    double scale_min, scale_max;               /* relative to nominal: 0.92 .. 1.03 */
     double rotation_min_deg, rotation_max_deg; /* -180 .. 180: all */
-    double content_level, content_fraction; /* paper: more than 1 % of pixels above 50 % of the maximum */
-    int candidates;              /* coarse peaks kept */
-    double min_score;            /* final correlation below this is doubtful */
-    double min_peak_ratio;       /* best / second coarse candidate below this is doubtful */
-    double max_flow_px;          /* residual flow considered [IF px] */
-    int model;                   /* fnr_model_kind of the final fit; rigid keeps the scale nominal */
+    double content_level, content_fraction;    /* paper: more than 1 % of pixels above 50 % of the maximum */
+    int candidates;                            /* coarse peaks kept */
+    double min_score;                          /* final correlation below this is doubtful */
+    double min_peak_ratio;                     /* best / second coarse candidate below this is doubtful */
+    double max_flow_px;                        /* residual flow considered [IF px] */
+    int model;                                 /* fnr_model_kind of the final fit; rigid keeps the scale nominal */
     /* Zero means the default for those below, but not for content_contrast. */
-    double content_contrast;     /* maximum over background that counts as myelin [units of the prediction]; 0 takes anything */
-    double min_overlap;          /* fraction of a tile that must lie on the montage */
-    double min_flow_inliers;     /* smaller is doubtful */
-    double compression_knee;     /* intensities x become x / (x + knee * typical sheath) before they are compared */
+    double content_contrast; /* maximum over background that counts as myelin [units of the prediction]; 0 takes anything */
+    double min_overlap;      /* fraction of a tile that must lie on the montage */
+    double min_flow_inliers; /* smaller is doubtful */
+    double compression_knee; /* intensities x become x / (x + knee * typical sheath) before they are compared */
 } fnr_register_options;
 
 /* What the program uses unless told otherwise. */
@@ -41,7 +41,7 @@ typedef struct {
     fnr_transform t; /* NET -> IF */
     double scale;    /* relative to nominal */
     double rotation_deg;
-    double score;    /* masked normalised cross-correlation in [-1, 1] */
+    double score; /* masked normalised cross-correlation in [-1, 1] */
 } fnr_candidate;
 
 #define FNR_MAX_CANDIDATES 16
@@ -49,16 +49,16 @@ typedef struct {
 typedef struct {
     fnr_verdict verdict;
     char reason[256];
-    fnr_transform t;          /* NET -> IF; meaningful when has_transform */
+    fnr_transform t; /* NET -> IF; meaningful when has_transform */
     bool has_transform;
-    double scale;             /* relative to nominal */
+    double scale; /* relative to nominal */
     double rotation_deg;
-    double score;             /* final correlation of prediction and montage under t */
-    double peak_ratio;        /* best / second distinct candidate */
-    double content;           /* fraction of pixels above content_level of the maximum */
-    double flow_inliers;      /* fraction of flow vectors within 1 IF px of the fit; NaN when not run */
-    double flow_rms_px;       /* rms residual of the inliers [IF px] */
-    double overlap;           /* fraction of the tile on montage pixels */
+    double score;        /* final correlation of prediction and montage under t */
+    double peak_ratio;   /* best / second distinct candidate */
+    double content;      /* fraction of pixels above content_level of the maximum */
+    double flow_inliers; /* fraction of flow vectors within 1 IF px of the fit; NaN when not run */
+    double flow_rms_px;  /* rms residual of the inliers [IF px] */
+    double overlap;      /* fraction of the tile on montage pixels */
     fnr_candidate candidates[FNR_MAX_CANDIDATES];
     int n_candidates;
 } fnr_registration;
@@ -66,7 +66,7 @@ typedef struct {
 /* content test -> coarse search -> local refinement of candidates -> residual flow -> robust fit -> verdict.  prediction: float
  * view with v.nm set.  Returns false only for errors of the program or cancellation; a tile that cannot be registered is a
  * verdict.  Thread-safe over tiles. */
-bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, const fnr_register_options *opt, const fnr_cancel *cancel,
-                       fnr_registration *out, fnr_error *err);
+bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, const fnr_register_options *opt,
+                       const fnr_cancel *cancel, fnr_registration *out, fnr_error *err);
 
 #endif

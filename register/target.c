@@ -30,7 +30,8 @@ static float *sample(const fnr_view *m, const fnr_background *b, size_t *n, fnr_
     while ((size_t)(m->w / stride + 1) * (size_t)(m->h / stride + 1) > MAX_SAMPLES) {
         stride++;
     }
-    float *out = fnr_alloc_aligned((size_t)(m->w / stride + 1) * (size_t)(m->h / stride + 1), sizeof *out, "montage samples", err);
+    float *out =
+        fnr_alloc_aligned((size_t)(m->w / stride + 1) * (size_t)(m->h / stride + 1), sizeof *out, "montage samples", err);
     float *row = fnr_alloc_aligned((size_t)m->w * 2, sizeof *row, "a montage row", err);
     size_t count = 0;
     for (int y = 0; out && row && y < m->h; y += stride) {
@@ -62,7 +63,8 @@ static bool level_new(fnr_target_level *l, int w, int h, fnr_error *err)
 }
 
 /* Level 0; fails when the montage is constant or holds no finite pixel. */
-static bool compress_montage(const fnr_view *m, const fnr_background *b, const fnr_compression *c, fnr_target_level *out, fnr_error *err)
+static bool compress_montage(const fnr_view *m, const fnr_background *b, const fnr_compression *c, fnr_target_level *out,
+                             fnr_error *err)
 {
     float *row = fnr_alloc_aligned((size_t)m->w * 2, sizeof *row, "a montage row", err);
     if (!row || !level_new(out, m->w, m->h, err)) {
@@ -87,8 +89,8 @@ static bool compress_montage(const fnr_view *m, const fnr_background *b, const f
     if (!(lo <= hi)) {
         return fnr_fail(err, FNR_E_NUMERIC, "the montage has no finite pixel");
     }
-    return lo < hi || fnr_fail(err, FNR_E_NUMERIC, "every pixel of the montage has the same value, %g: check that it is the MBP channel",
-                               (double)lo);
+    return lo < hi || fnr_fail(err, FNR_E_NUMERIC,
+                               "every pixel of the montage has the same value, %g: check that it is the MBP channel", (double)lo);
 }
 
 static int clamp_index(int i, int n)
@@ -133,7 +135,8 @@ static bool check_montage(const fnr_view *m, double if_nm, fnr_error *err)
         return fnr_fail(err, FNR_E_USAGE, "the montage is empty");
     }
     if (m->c != 1 || m->d != 1) {
-        return fnr_fail(err, FNR_E_UNSUPPORTED, "the montage must be one plane of one channel, not %d planes of %d channels", m->d, m->c);
+        return fnr_fail(err, FNR_E_UNSUPPORTED, "the montage must be one plane of one channel, not %d planes of %d channels",
+                        m->d, m->c);
     }
     if (!(if_nm > 0) || !isfinite(if_nm)) {
         return fnr_fail(err, FNR_E_USAGE, "the montage's pixel size is %g nm; it must be positive", if_nm);

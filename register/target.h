@@ -8,8 +8,8 @@
 
 #define FNR_TARGET_LEVELS 6
 
-/* Compressed intensities at if_nm * 2^level, 16 bits so that a 20,000 x 20,000 montage stays near 1 GiB: 0 is "no pixel", 1 .. 65535
- * map to [0, 1]. */
+/* Compressed intensities at if_nm * 2^level, 16 bits so that a 20,000 x 20,000 montage stays near 1 GiB: 0 is "no pixel", 1 ..
+ * 65535 map to [0, 1]. */
 typedef struct {
     int w, h;
     uint16_t *px;

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/core/mem.h"
 #include "src/cv/cv.h"
@@ -100,19 +101,21 @@ fnr_window fnr_window_around(const fnr_pose *pose, const fnr_tile_size *s, doubl
     double hx, hy;
     fnr_pose_half_extent(pose, s, &hx, &hy);
     const double px = exp2(level);
-    const int x0 = (int)floor((pose->cx - hx + 0.5) / px - 0.5) - margin, x1 = (int)ceil((pose->cx + hx + 0.5) / px - 0.5) + margin;
-    const int y0 = (int)floor((pose->cy - hy + 0.5) / px - 0.5) - margin, y1 = (int)ceil((pose->cy + hy + 0.5) / px - 0.5) + margin;
+    const int x0 = (int)floor((pose->cx - hx + 0.5) / px - 0.5) - margin,
+              x1 = (int)ceil((pose->cx + hx + 0.5) / px - 0.5) + margin;
+    const int y0 = (int)floor((pose->cy - hy + 0.5) / px - 0.5) - margin,
+              y1 = (int)ceil((pose->cy + hy + 0.5) / px - 0.5) + margin;
     return (fnr_window){.level = level, .x = x0, .y = y0, .w = x1 - x0 + 1, .h = y1 - y0 + 1};
 }
 
 /* How a drawn pixel finds its place in the template. */
 typedef struct {
     const fnr_grid *grid;
-    double x0, y0;                 /* template pixel of the window's pixel (0, 0) */
-    double ux, uy, vx, vy;         /* steps per window pixel along x and y */
-    double inv_step;               /* template px per NET px */
-    double edge;                   /* drawn px per template px: 1 / width of the soft edge */
-    double w, h;                   /* the tile's extent [template px] */
+    double x0, y0;         /* template pixel of the window's pixel (0, 0) */
+    double ux, uy, vx, vy; /* steps per window pixel along x and y */
+    double inv_step;       /* template px per NET px */
+    double edge;           /* drawn px per template px: 1 / width of the soft edge */
+    double w, h;           /* the tile's extent [template px] */
 } drawing;
 
 static const fnr_grid *pick_level(const fnr_template *t, double level, double *step)
@@ -182,44 +185,89 @@ static inline void basis(float f, float b[4], float d[4])
     d[3] = 0.5f * f2;
 }
 
-/* Value and derivatives per template pixel. */
-static inline float spline(const fnr_grid *g, double x, double y, float *dx, float *dy)
+/* The four rows of taps around (ix, iy): in place inside the grid, from a copy with replicated edges at its border. */
+static inline void taps_at(const fnr_grid *g, int ix, int iy, float copy[16], const float *row[4])
 {
-    const int ix = (int)floor(x), iy = (int)floor(y);
-    float bx[4], by[4], ex[4], ey[4], value = 0, gx = 0, gy = 0;
-    basis((float)(x - ix), bx, ex);
-    basis((float)(y - iy), by, ey);
-    const bool interior = ix >= 1 && ix + 2 < g->w;
-    for (int j = 0; j < 4; j++) {
-        const float *row = g->px + (size_t)clamp_index(iy - 1 + j, g->h) * (size_t)g->w;
-        float p[4];
-        for (int i = 0; i < 4; i++) {
-            p[i] = row[interior ? ix - 1 + i : clamp_index(ix - 1 + i, g->w)];
+    if (ix >= 1 && iy >= 1 && ix + 2 < g->w && iy + 2 < g->h) {
+        const float *first = g->px + (size_t)(iy - 1) * (size_t)g->w + (size_t)(ix - 1);
+        for (int j = 0; j < 4; j++) {
+            row[j] = first + (size_t)j * (size_t)g->w;
         }
-        const float r = bx[0] * p[0] + bx[1] * p[1] + bx[2] * p[2] + bx[3] * p[3];
-        value += by[j] * r;
-        gy += ey[j] * r;
-        gx += by[j] * (ex[0] * p[0] + ex[1] * p[1] + ex[2] * p[2] + ex[3] * p[3]);
+        return;
     }
-    *dx = gx;
-    *dy = gy;
-    return value;
+    for (int j = 0; j < 4; j++) {
+        const float *source = g->px + (size_t)clamp_index(iy - 1 + j, g->h) * (size_t)g->w;
+        for (int i = 0; i < 4; i++) {
+            copy[4 * j + i] = source[clamp_index(ix - 1 + i, g->w)];
+        }
+        row[j] = copy + 4 * j;
+    }
 }
 
-static void draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight, float *gx, float *gy)
+/* Value at (x, y) and, when asked for, its derivatives per template pixel. */
+static inline float spline(const fnr_grid *g, double x, double y, bool gradient, float *dx, float *dy)
+{
+    const int ix = (int)floor(x), iy = (int)floor(y);
+    float bx[4], by[4], ex[4], ey[4], copy[16], c[4], e[4];
+    const float *row[4];
+    basis((float)(x - ix), bx, ex);
+    basis((float)(y - iy), by, ey);
+    taps_at(g, ix, iy, copy, row);
+    for (int i = 0; i < 4; i++) {
+        c[i] = by[0] * row[0][i] + by[1] * row[1][i] + by[2] * row[2][i] + by[3] * row[3][i];
+    }
+    if (gradient) {
+        for (int i = 0; i < 4; i++) {
+            e[i] = ey[0] * row[0][i] + ey[1] * row[1][i] + ey[2] * row[2][i] + ey[3] * row[3][i];
+        }
+        *dx = ex[0] * c[0] + ex[1] * c[1] + ex[2] * c[2] + ex[3] * c[3];
+        *dy = bx[0] * e[0] + bx[1] * e[1] + bx[2] * e[2] + bx[3] * e[3];
+    }
+    return bx[0] * c[0] + bx[1] * c[1] + bx[2] * c[2] + bx[3] * c[3];
+}
+
+/* The run of pixels [*from, *to) of a window's row whose template positions lie within the tile and its soft edge. */
+static void covered(const drawing *d, double x, double y, int w, int *from, int *to)
+{
+    const double rim = 1 / d->edge + 0.5, step[2] = {d->ux, d->uy}, start[2] = {x, y}, end[2] = {d->w + rim, d->h + rim};
+    double lo = 0, hi = w;
+    for (int k = 0; k < 2; k++) {
+        if (fabs(step[k]) < 1e-12) {
+            hi = start[k] < -rim || start[k] > end[k] ? 0 : hi;
+            continue;
+        }
+        const double a = (-rim - start[k]) / step[k], b = (end[k] - start[k]) / step[k];
+        lo = fmax(lo, fmin(a, b));
+        hi = fmin(hi, fmax(a, b) + 1);
+    }
+    *from = lo < w ? (int)lo : w;
+    *to = hi > lo ? (int)hi : *from;
+}
+
+static inline void draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight,
+                        float *gx, float *gy)
 {
     const drawing d = drawing_of(t, pose, win);
+    const size_t n = (size_t)win->w * (size_t)win->h;
+    float *const out[] = {value, weight, gx, gy};
+    for (size_t k = 0; k < 4 && out[k]; k++) {
+        memset(out[k], 0, n * sizeof *out[k]);
+    }
     for (int j = 0; j < win->h; j++) {
         const size_t row = (size_t)j * (size_t)win->w;
-        for (int i = 0; i < win->w; i++) {
-            const double x = d.x0 + i * d.ux + j * d.vx, y = d.y0 + i * d.uy + j * d.vy;
-            const double w = inside(&d, x, y);
+        const double x0 = d.x0 + j * d.vx, y0 = d.y0 + j * d.vy;
+        int from, to;
+        covered(&d, x0, y0, win->w, &from, &to);
+        for (int i = from; i < to; i++) {
+            const double x = x0 + i * d.ux, y = y0 + i * d.uy, w = inside(&d, x, y);
             float dx = 0, dy = 0;
-            weight[row + i] = (float)w;
-            value[row + i] = w > 0 ? spline(d.grid, x, y, &dx, &dy) : 0.0f;
-            if (gx) {
-                gx[row + i] = dx * (float)d.inv_step;
-                gy[row + i] = dy * (float)d.inv_step;
+            if (w > 0) {
+                weight[row + i] = (float)w;
+                value[row + i] = spline(d.grid, x, y, gx != NULL, &dx, &dy);
+                if (gx) {
+                    gx[row + i] = dx * (float)d.inv_step;
+                    gy[row + i] = dy * (float)d.inv_step;
+                }
             }
         }
     }

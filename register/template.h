@@ -18,10 +18,12 @@ typedef struct {
 } fnr_template;
 
 /* prediction: finite float view.  Prepares levels for drawing at if_nm * 2^0 .. 2^coarsest. */
-bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor, fnr_error *err);
+bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor,
+                      fnr_error *err);
 void fnr_template_free(fnr_template *t);
 
-/* A rectangle of pixels of size 2^level IF px: pixel (i, j) has its centre at IF position ((x + i + 0.5) * 2^level - 0.5, ...). */
+/* A rectangle of pixels of size 2^level IF px: pixel (i, j) has its centre at IF position ((x + i + 0.5) * 2^level - 0.5, ...).
+ */
 typedef struct {
     double level; /* log2 of the pixel size; -1 is half a montage pixel */
     int x, y, w, h;

@@ -31,7 +31,8 @@ void fnr_verdict_decide(const fnr_register_options *opt, fnr_registration *r)
     if (!(r->score >= opt->min_score)) {
         doubt(r, "correlation %.2f is below %.2f", r->score, opt->min_score);
     } else if (!(r->peak_ratio >= opt->min_peak_ratio)) {
-        doubt(r, "the second-best place scores nearly as high (ratio %.2f, at least %.2f wanted)", r->peak_ratio, opt->min_peak_ratio);
+        doubt(r, "the second-best place scores nearly as high (ratio %.2f, at least %.2f wanted)", r->peak_ratio,
+              opt->min_peak_ratio);
     } else if (!(r->flow_inliers >= opt->min_flow_inliers)) {
         doubt(r, "only %.0f %% of the residual flow agrees with the fit (at least %.0f %% wanted)", 100 * r->flow_inliers,
               100 * opt->min_flow_inliers);

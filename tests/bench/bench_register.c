@@ -1,7 +1,7 @@
 /* Registers the tiles of a section with stand-in predictions and compares with the truth.
  *
  *   bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror] [--blur PX] [--serial]
- *                  [--predictions DIR --net-nm NM]
+ *                  [--predictions DIR --net-nm NM] [--csv FILE]
  *
  * SECTION: a folder with mbp.tif, em/ and truth.csv, such as ../shared/data/nerve/train/A.
  *   em    dark, thick structures of the EM tile itself: imperfect, a stress test
@@ -26,7 +26,7 @@
 #define IF_NM 100.0
 
 typedef struct {
-    const char *section, *standin, *montage, *predictions;
+    const char *section, *standin, *montage, *predictions, *csv;
     double net_nm, blur;
     int every, first;
     bool mirror, serial, verbose;
@@ -231,6 +231,8 @@ static bool parse(int argc, char **argv, arguments *a)
             a->standin = v, i++;
         } else if (!strcmp(argv[i], "--montage")) {
             a->montage = v, i++;
+        } else if (!strcmp(argv[i], "--csv")) {
+            a->csv = v, i++;
         } else if (!strcmp(argv[i], "--predictions")) {
             a->predictions = v, i++;
         } else if (!strcmp(argv[i], "--net-nm")) {
@@ -270,10 +272,28 @@ static double cpu_s(void)
 
 static void print_tile(const row *r, const fnr_registration *g, double error, double seconds, int true_rank)
 {
-    printf("%-16s %6.4f  %-10s err %8.3f  score %.3f ratio %5.2f flow %4.2f %4.2f  content %.3f  scale %.4f rot %7.2f  rank %d  %.2f s  %s\n",
-           r->tile, r->myelin, fnr_verdict_name(g->verdict), error, g->score, g->peak_ratio, g->flow_inliers, g->flow_rms_px, g->content,
-           g->scale, g->rotation_deg, true_rank, seconds, g->reason);
+    printf("%-16s %6.4f  %-10s err %8.3f  score %.3f ratio %5.2f flow %4.2f %4.2f  content %.3f  scale %.4f rot %7.2f  rank %d  "
+           "%.2f s  %s\n",
+           r->tile, r->myelin, fnr_verdict_name(g->verdict), error, g->score, g->peak_ratio, g->flow_inliers, g->flow_rms_px,
+           g->content, g->scale, g->rotation_deg, true_rank, seconds, g->reason);
     fflush(stdout);
+}
+
+/* One line per tile for working out thresholds: what was measured, and the scores of the best candidates. */
+static void append_csv(const arguments *a, const row *r, const fnr_registration *g, double error)
+{
+    FILE *f = fopen(a->csv, "a");
+    if (!f) {
+        die(a->csv, NULL);
+    }
+    fprintf(f, "%s,%s,%d,%s,%s,%.5f,%s,%.4f,%.5f,%.4f,%.4f,%.4f,%.4f,%.3f,%.5f,%.3f", a->section, a->montage ? a->montage : "own",
+            a->mirror, a->standin, r->tile, r->myelin, fnr_verdict_name(g->verdict), error, g->score, g->peak_ratio,
+            g->flow_inliers, g->flow_rms_px, g->content, g->overlap, g->scale, g->rotation_deg);
+    for (int k = 0; k < 6; k++) {
+        fprintf(f, ",%.5f", k < g->n_candidates ? g->candidates[k].score : 0.0);
+    }
+    fputc('\n', f);
+    fclose(f);
 }
 
 int main(int argc, char **argv)
@@ -284,8 +304,10 @@ int main(int argc, char **argv)
     fnr_error err;
     fnr_image montage;
     if (!parse(argc, argv, &a)) {
-        fprintf(stderr, "usage: bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror] [--blur PX] "
-                        "[--serial] [--predictions DIR --net-nm NM]\n");
+        fprintf(
+            stderr,
+            "usage: bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror] [--blur PX] "
+            "[--serial] [--predictions DIR --net-nm NM]\n");
         return 2;
     }
     snprintf(path, sizeof path, "%s/truth.csv", a.section);
@@ -330,6 +352,9 @@ int main(int argc, char **argv)
             rank = error_of(&rows[i], &g.candidates[k].t, &p.v) < 5 ? k : -1;
         }
         print_tile(&rows[i], &g, e, s, rank);
+        if (a.csv) {
+            append_csv(&a, &rows[i], &g, a.montage || a.mirror ? INFINITY : e);
+        }
         tried++;
         time += s;
         top += e < 5;
@@ -344,8 +369,9 @@ int main(int argc, char **argv)
         }
         fnr_image_free(&p);
     }
-    printf("%zu tiles: %zu right, %zu registered of which %zu wrong; error of the right ones mean %.3f worst %.3f IF px; %.2f processor s per tile\n", tried,
-           top, registered, wrong, count ? sum / (double)count : NAN, worst, tried ? time / (double)tried : 0);
+    printf("%zu tiles: %zu right, %zu registered of which %zu wrong; error of the right ones mean %.3f worst %.3f IF px; %.2f "
+           "processor s per tile\n",
+           tried, top, registered, wrong, count ? sum / (double)count : NAN, worst, tried ? time / (double)tried : 0);
     fnr_target_free(target);
     fnr_image_free(&montage);
     fnr_image_free(&clean);

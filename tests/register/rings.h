@@ -53,7 +53,8 @@ static inline double rings_at(const ring_field *f, double x, double y, bool stai
         if (fabs(dx) > reach || fabs(dy) > reach) {
             continue;
         }
-        const double radius = r->radius * (1 + r->ellipticity * cos(2 * (atan2(dy, dx) - r->angle)) + 0.1 * cos(3 * atan2(dy, dx) + r->angle));
+        const double radius =
+            r->radius * (1 + r->ellipticity * cos(2 * (atan2(dy, dx) - r->angle)) + 0.1 * cos(3 * atan2(dy, dx) + r->angle));
         const double d = (hypot(dx, dy) - radius) / r->wall;
         sum += (stained ? r->stain : 1.0) * exp(-0.5 * d * d);
     }
@@ -76,7 +77,8 @@ static inline fnr_image rings_montage(const ring_field *f, int w, int h, double 
 }
 
 /* The prediction (w x h px of net_nm) of what lies under NET -> IF. */
-static inline fnr_image rings_prediction(const ring_field *f, const fnr_transform *t, int w, int h, double net_nm, double noise, uint64_t seed)
+static inline fnr_image rings_prediction(const ring_field *f, const fnr_transform *t, int w, int h, double net_nm, double noise,
+                                         uint64_t seed)
 {
     fnr_image im;
     fnr_error err;

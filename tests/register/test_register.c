@@ -50,8 +50,8 @@ static double error_of(const fnr_transform *truth, const fnr_register_options *o
     assert_true(out->has_transform);
     const double error = fnr_transform_mean_distance(&out->t, truth, TW, TH);
     if (out->verdict != FNR_REGISTERED) {
-        fail_msg("%s (%s), %.2f px off, score %.3f ratio %.2f flow %.2f", fnr_verdict_name(out->verdict), out->reason, error, out->score,
-                 out->peak_ratio, out->flow_inliers);
+        fail_msg("%s (%s), %.2f px off, score %.3f ratio %.2f flow %.2f", fnr_verdict_name(out->verdict), out->reason, error,
+                 out->score, out->peak_ratio, out->flow_inliers);
     }
     return error;
 }
@@ -180,9 +180,9 @@ static void other_models_fit_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(finds_every_rotation),     cmocka_unit_test(finds_both_ends_of_the_scale_range),
+        cmocka_unit_test(finds_every_rotation),       cmocka_unit_test(finds_both_ends_of_the_scale_range),
         cmocka_unit_test(finds_a_tile_at_the_border), cmocka_unit_test(has_no_sub_pixel_bias),
-        cmocka_unit_test(is_deterministic),         cmocka_unit_test(tiles_may_run_in_parallel),
+        cmocka_unit_test(is_deterministic),           cmocka_unit_test(tiles_may_run_in_parallel),
         cmocka_unit_test(other_models_fit_too),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
