@@ -56,6 +56,10 @@ bool fnr_refine_shift(const fnr_match *m, int level, int reach, fnr_hit *hit, fn
  * scales, until a step moves the tile by less than `tolerance_px` [IF px]; never makes it worse. */
 bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err);
 
+/* --- uncertainty.c: covariance of {centre x, y [IF px], rotation [rad], log scale} at a fitted pose, from the residuals themselves.
+ * *determined is false when the content does not fix all four. */
+bool fnr_pose_covariance(const fnr_match *m, const fnr_pose *pose, double cov[16], bool *determined, fnr_error *err);
+
 /* --- flow.c */
 typedef struct {
     fnr_pose pose;  /* robust fit of the flow */

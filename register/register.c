@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "register/consensus.h"
 #include "register/match.h"
 #include "src/core/mem.h"
 #include "src/core/threads.h"
@@ -189,6 +190,17 @@ static bool search(const fnr_match *m, fnr_hit **out, size_t *n, fnr_error *err)
     return ok;
 }
 
+static bool measure_uncertainty(const fnr_match *m, const fnr_pose *pose, fnr_registration *out, fnr_error *err)
+{
+    const fnr_tile_size *size = &m->tpl->size;
+    if (!fnr_pose_covariance(m, pose, out->covariance, &out->has_covariance, err)) {
+        return false;
+    }
+    out->expected_error_px =
+        out->has_covariance ? fnr_covariance_rms_px(out->covariance, size->w, size->h, size->nominal * fnr_pose_scale(pose, size)) : NAN;
+    return true;
+}
+
 /* Residual flow around the best hit: kept when it scores better; its agreement with the final pose is reported. */
 static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_error *err)
 {
@@ -214,7 +226,7 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
     }
     ok = ok && fnr_fine(m, 0, parameters, 1e-4, hit, &s, err);
     fnr_scratch_free(&s);
-    return ok;
+    return ok && measure_uncertainty(m, &hit->pose, out, err);
 }
 
 static bool report(const fnr_match *m, const fnr_hit *hits, size_t n, fnr_registration *out, fnr_error *err)
@@ -271,7 +283,7 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
     if (prediction->dtype != FNR_F32 || prediction->w < 1 || prediction->h < 1 || !(prediction->nm > 0)) {
         return fnr_fail(err, FNR_E_USAGE, "a prediction must be a float image with a pixel size");
     }
-    fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN};
+    fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
     fnr_content content;
     if (!check_prediction(prediction, &r)) {
         *out = r;

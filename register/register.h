@@ -59,6 +59,9 @@ typedef struct {
     double flow_inliers; /* fraction of flow vectors within 1 IF px of the fit; NaN when not run */
     double flow_rms_px;  /* rms residual of the inliers [IF px] */
     double overlap;      /* fraction of the tile on montage pixels */
+    bool has_covariance;      /* the tile's content fixes all four parameters */
+    double covariance[16];    /* of {centre x, y [IF px], rotation [rad], log scale}, row-major */
+    double expected_error_px; /* rms displacement over the tile that it stands for [IF px]; NaN without */
     fnr_candidate candidates[FNR_MAX_CANDIDATES];
     int n_candidates;
 } fnr_registration;

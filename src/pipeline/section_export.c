@@ -49,6 +49,7 @@ static void csv_row(FILE *out, const fnr_section_tile *t)
     csv_number(out, r->content, "%.4f");
     csv_number(out, r->flow_inliers, "%.3f");
     csv_number(out, r->flow_rms_px, "%.3f");
+    csv_number(out, r->expected_error_px, "%.3f");
     fprintf(out, ",%d,%d", t->w, t->h);
     fputc('\n', out);
 }
@@ -60,7 +61,7 @@ static bool write_csv(const fnr_section *s, fnr_error *err)
     if (!fnr_path_join(path, s->job.out_dir, "transforms.csv", err) || !fnr_atomic_open(&file, path, err)) {
         return false;
     }
-    fputs("tile,verdict,reason,transform,scale,rotation_deg,score,scale_to_nominal,peak_ratio,content,flow_inliers,flow_rms_px,width,height\n", file.file);
+    fputs("tile,verdict,reason,transform,scale,rotation_deg,score,scale_to_nominal,peak_ratio,content,flow_inliers,flow_rms_px,expected_error_px,width,height\n", file.file);
     for (size_t i = 0; i < s->n_tiles; i++) {
         csv_row(file.file, &s->tiles[i]);
     }

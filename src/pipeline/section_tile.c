@@ -11,7 +11,7 @@
 static const char *const predict_settings[] = {"images.em_nm", "net.pixel_nm", NULL};
 static const char *const register_settings[] = {"images.if_nm", "images.if_page", "register.", NULL};
 static const fnr_stage predict_stage = {"predict", 1, predict_settings};
-static const fnr_stage register_stage = {"register", 1, register_settings};
+static const fnr_stage register_stage = {"register", 2, register_settings};
 
 typedef struct {
     fnr_digest predict, registration;
@@ -27,7 +27,7 @@ static tile_keys keys_of(const fnr_section *s, const fnr_section_tile *tile)
 
 static void fail_tile(fnr_section_tile *tile, const fnr_error *err)
 {
-    tile->reg = (fnr_registration){.verdict = FNR_FAILED, .flow_inliers = NAN};
+    tile->reg = (fnr_registration){.verdict = FNR_FAILED, .flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
     snprintf(tile->reg.reason, sizeof tile->reg.reason, "%s", err->message);
 }
 
@@ -51,6 +51,13 @@ static cJSON *registration_to_json(const fnr_section_tile *tile)
     fnr_record_add_number(json, "content", r->content);
     fnr_record_add_number(json, "flow_inliers", r->flow_inliers);
     fnr_record_add_number(json, "flow_rms_px", r->flow_rms_px);
+    fnr_record_add_number(json, "expected_error_px", r->expected_error_px);
+    cJSON *covariance = r->has_covariance ? cJSON_AddArrayToObject(json, "covariance") : NULL;
+    for (int i = 0; covariance && i < 16; i++) {
+        char digits[32];
+        snprintf(digits, sizeof digits, "%.17g", r->covariance[i]);
+        cJSON_AddItemToArray(covariance, cJSON_CreateRaw(digits));
+    }
     fnr_record_add_number(json, "seconds", tile->register_s);
     cJSON *list = cJSON_AddArrayToObject(json, "candidates");
     for (int i = 0; i < r->n_candidates; i++) {
@@ -68,6 +75,19 @@ static cJSON *registration_to_json(const fnr_section_tile *tile)
 static bool transform_from_json(const cJSON *json, fnr_transform *t)
 {
     return fnr_transform_parse(fnr_record_text(json, "net_to_if", ""), FNR_FRAME_NET, FNR_FRAME_IF, t, NULL);
+}
+
+static void covariance_from_json(const cJSON *list, fnr_registration *r)
+{
+    const cJSON *c;
+    int n = 0;
+    cJSON_ArrayForEach(c, list)
+    {
+        if (n < 16 && cJSON_IsNumber(c)) {
+            r->covariance[n++] = c->valuedouble;
+        }
+    }
+    r->has_covariance = n == 16;
 }
 
 static bool registration_from_json(const cJSON *json, fnr_section_tile *tile)
@@ -88,6 +108,8 @@ static bool registration_from_json(const cJSON *json, fnr_section_tile *tile)
     r.flow_inliers = fnr_record_number(json, "flow_inliers", NAN);
     r.flow_rms_px = fnr_record_number(json, "flow_rms_px", NAN);
     tile->register_s = fnr_record_number(json, "seconds", 0);
+    r.expected_error_px = fnr_record_number(json, "expected_error_px", NAN);
+    covariance_from_json(cJSON_GetObjectItemCaseSensitive(json, "covariance"), &r);
     const cJSON *c;
     cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(json, "candidates"))
     {

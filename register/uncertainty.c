@@ -1,0 +1,138 @@
+/* How well a tile fixes its own similarity: the cluster-robust ("sandwich") covariance of the least-squares fit (Liang & Zeger 1986).
+ *
+ * Residuals of neighbouring pixels hang together: a sheath is brighter than predicted as a whole, the section is deformed smoothly.
+ * So the scores are summed over cells about as large as a sheath before they are squared; cov = H^-1 (sum s_c s_c') H^-1.
+ *
+ * Where two or three sheaths are all there is, the fit absorbs their residuals and the sandwich looks better than it is.  Therefore
+ * every cell is also taken to be displaced by itself (deformation, imperfect prediction), and what that does to the pose is added. */
+#include <gsl/gsl_errno.h>
+#include <gsl/gsl_linalg.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "register/normal.h"
+#include "src/core/mem.h"
+
+enum { POSE = 4, ALL = POSE + 2 };
+
+static const double cell_nm = 1500;
+static const double displacement_nm = 30; /* of a cell, per axis */
+
+/* Few cells cannot tell their own spread: beyond the unknowns at least this many must remain, or the factor grows accordingly. */
+static const double least_freedom = 0.5;
+
+typedef struct {
+    double h[ALL * ALL];
+    double *scores;   /* ALL per cell; owns the block that the other two lie in */
+    double *shifts_x; /* ALL per cell: change of the scores when the cell's content moves by 1 IF px in x ... */
+    double *shifts_y; /* ... in y */
+    size_t n_cells;
+} sandwich;
+
+static void add_scores(const fnr_normal_frame *f, const fnr_scratch *s, int cell, sandwich *out)
+{
+    const size_t cells_x = (size_t)(f->win.w / cell + 1);
+    for (int j = 0; j < f->win.h; j++) {
+        for (int i = 0; i < f->win.w; i++) {
+            double row[FNR_NORMAL_UNKNOWNS], residual;
+            const double w = fnr_normal_row(f, s, i, j, row, &residual);
+            const size_t at = ((size_t)(j / cell) * cells_x + (size_t)(i / cell)) * ALL;
+            for (int a = 0; w > 0 && a < ALL; a++) {
+                out->scores[at + (size_t)a] += w * row[a] * residual;
+                out->shifts_x[at + (size_t)a] += w * row[a] * row[0];
+                out->shifts_y[at + (size_t)a] += w * row[a] * row[1];
+                for (int b = 0; b < ALL; b++) {
+                    out->h[a * ALL + b] += w * row[a] * row[b];
+                }
+            }
+        }
+    }
+}
+
+/* Number of cells that carry the weight: (sum q)^2 / sum q^2 over their information about the pose. */
+static double effective_cells(const sandwich *s)
+{
+    double sum = 0, squares = 0;
+    for (size_t c = 0; c < s->n_cells; c++) {
+        double q = 0;
+        for (int a = 0; a < POSE; a++) {
+            const double x = s->scores[c * ALL + (size_t)a];
+            q += x * x / fmax(s->h[a * ALL + a], 1e-300);
+        }
+        sum += q;
+        squares += q * q;
+    }
+    return squares > 0 ? sum * sum / squares : 0;
+}
+
+static bool invert(double m[ALL * ALL])
+{
+    gsl_matrix_view v = gsl_matrix_view_array(m, ALL, ALL);
+    gsl_error_handler_t *old = gsl_set_error_handler_off();
+    const bool ok = gsl_linalg_cholesky_decomp1(&v.matrix) == GSL_SUCCESS && gsl_linalg_cholesky_invert(&v.matrix) == GSL_SUCCESS;
+    gsl_set_error_handler(old);
+    return ok;
+}
+
+/* cov += factor * sum over the cells of (H^-1 v)(H^-1 v)' */
+static void add_meat(const sandwich *s, const double *vectors, double factor, double cov[POSE * POSE])
+{
+    for (size_t c = 0; c < s->n_cells; c++) {
+        double x[POSE] = {0};
+        for (int a = 0; a < POSE; a++) {
+            for (int b = 0; b < ALL; b++) {
+                x[a] += s->h[a * ALL + b] * vectors[c * ALL + (size_t)b];
+            }
+        }
+        for (int a = 0; a < POSE; a++) {
+            for (int b = 0; b < POSE; b++) {
+                cov[a * POSE + b] += factor * x[a] * x[b];
+            }
+        }
+    }
+}
+
+static bool combine(sandwich *s, double if_nm, double cov[POSE * POSE])
+{
+    const double cells = effective_cells(s), displacement_px = displacement_nm / if_nm;
+    if (!invert(s->h)) {
+        return false;
+    }
+    memset(cov, 0, POSE * POSE * sizeof *cov);
+    add_meat(s, s->scores, cells / fmax(cells - ALL, least_freedom), cov);
+    add_meat(s, s->shifts_x, displacement_px * displacement_px, cov);
+    add_meat(s, s->shifts_y, displacement_px * displacement_px, cov);
+    for (int i = 0; i < POSE * POSE; i++) {
+        if (!isfinite(cov[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool fnr_pose_covariance(const fnr_match *m, const fnr_pose *pose, double cov[16], bool *determined, fnr_error *err)
+{
+    const fnr_window win = fnr_window_around(pose, &m->tpl->size, 0, 3);
+    const int cell = (int)fmax(2, round(cell_nm / m->target->if_nm));
+    fnr_scratch s = {0};
+    sandwich sw = {.n_cells = (size_t)(win.w / cell + 1) * (size_t)(win.h / cell + 1)};
+    fnr_sums sums;
+    double area;
+    *determined = false;
+    sw.scores = fnr_calloc(3 * sw.n_cells * ALL, sizeof *sw.scores, "cells of the covariance", err);
+    sw.shifts_x = sw.scores ? sw.scores + sw.n_cells * ALL : NULL;
+    sw.shifts_y = sw.scores ? sw.shifts_x + sw.n_cells * ALL : NULL;
+    const bool ok = sw.scores && fnr_scratch_fit(&s, (size_t)win.w * (size_t)win.h, err);
+    if (ok) {
+        fnr_target_window(m->target, 0, win.x, win.y, win.w, win.h, s.value, s.valid);
+        fnr_template_draw_gradient(m->tpl, pose, &win, s.drawn, s.weight, s.gx, s.gy);
+        fnr_normal_sums(&s, (size_t)win.w * (size_t)win.h, &sums, &area);
+        const fnr_normal_frame f = fnr_normal_frame_of(pose, &win, 0, POSE, &sums);
+        add_scores(&f, &s, cell, &sw);
+        *determined = combine(&sw, m->target->if_nm, cov);
+    }
+    free(sw.scores);
+    fnr_scratch_free(&s);
+    return ok;
+}
