@@ -89,7 +89,7 @@ static void memory_limit_holds(void **state)
     fnr_rig_free(&rig);
 
     fnr_backend_options options = given->options;
-    options.max_bytes = bytes / 2;
+    options.max_bytes = bytes - bytes / 4;
     fnr_graph g = unet(&small2d);
     fnr_backend *backend = NULL;
     fnr_state *params = NULL;

@@ -150,6 +150,37 @@ static void concat_order_and_fan_out(void **state)
     }
 }
 
+/* [x, x]: both halves of dy come back to the same place. */
+static void concat_with_itself(void **state)
+{
+    const fnr_shape shape = {2, 2, 3, 1, 4, 6};
+    fnr_graph g = {.spatial = 2};
+    g.input = fnr_graph_add_value(&g, shape.c, 0);
+    g.output = fnr_graph_add_value(&g, 2 * shape.c, 0);
+    const fnr_op op = {.kind = FNR_OP_CONCAT,
+                       .in = {g.input, g.input},
+                       .out = g.output,
+                       .weight = -1,
+                       .bias = -1,
+                       .running_mean = -1,
+                       .running_var = -1};
+    assert_int_equal(fnr_graph_add_op(&g, &op), 0);
+    fnr_rig rig;
+    fnr_rig_new(&rig, *state, g, &shape, FNR_MODE_TRAIN);
+    fill_whole(rig.x, rig.n_in, 1);
+    fill_whole(rig.dy, rig.n_out, 2);
+    fnr_rig_forward(&rig);
+    fnr_rig_backward(&rig);
+    for (size_t k = 0; k < rig.n_in; k++) {
+        const fnr_place first = place_of(&shape, k);
+        const fnr_place second = {first.n, first.c + shape.c, 0, first.y, first.x};
+        assert_close(&rig, value_at(rig.y, &rig.out, first), (double)rig.x[k]);
+        assert_close(&rig, value_at(rig.y, &rig.out, second), (double)rig.x[k]);
+        assert_close(&rig, (double)rig.dx[k], value_at(rig.dy, &rig.out, first) + value_at(rig.dy, &rig.out, second));
+    }
+    fnr_rig_free(&rig);
+}
+
 /* y = x through a 1x1 convolution with weight 1: the loss and its gradient show themselves. */
 static void mean_squared_error(void **state)
 {
@@ -221,6 +252,7 @@ int main(void)
         cmocka_unit_test(norm_evaluation),
         cmocka_unit_test(norm_is_stable),
         cmocka_unit_test(concat_order_and_fan_out),
+        cmocka_unit_test(concat_with_itself),
         cmocka_unit_test(mean_squared_error),
         cmocka_unit_test(adam_by_hand),
     };
