@@ -1,3 +1,4 @@
+/* not alone: the body of a translation unit, included once per instruction set */
 /* The loops behind kernels.h, included once per instruction set.  The includer defines
  *   BLOCK            floats in a vector: 16 or 8
  *   TARGET           function attribute that switches the instruction set on

@@ -2,6 +2,7 @@
 #include "src/image/meta.h"
 
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <libxml/xmlreader.h>
 
@@ -10,7 +11,7 @@ static bool attribute_text(xmlTextReaderPtr reader, const char *name, char *out,
     xmlChar *value = xmlTextReaderGetAttribute(reader, (const xmlChar *)name);
     const bool fits = value && strlen((const char *)value) < size;
     if (fits) {
-        strcpy(out, (const char *)value);
+        snprintf(out, size, "%s", (const char *)value);
     }
     xmlFree(value);
     return fits;

@@ -22,7 +22,7 @@ void fnr_raster_release(fnr_raster *r)
 static bool read_view(fnr_raster *r, int x, int y, int w, int h, float *dst, fnr_error *err)
 {
     (void)err;
-    assert(x >= 0 && y >= 0 && w >= 1 && h >= 1 && w <= r->w - x && h <= r->h - y);
+    assert(x >= 0 && y >= 0 && w >= 1 && h >= 1 && w <= r->w - x && h <= r->h - y); /* allowed: a bug of the caller, no file can cause it */
     for (int i = 0; i < h; i++) {
         fnr_row_to_f32(r->priv, x, y + i, 0, 0, w, dst + (size_t)i * (size_t)w);
     }
@@ -149,7 +149,7 @@ static bool read_tiff(fnr_raster *r, int x, int y, int w, int h, float *dst, fnr
 {
     tiff_raster *t = r->priv;
     const fnr_tiff_page *p = &t->page;
-    assert(x >= 0 && y >= 0 && w >= 1 && h >= 1 && w <= r->w - x && h <= r->h - y);
+    assert(x >= 0 && y >= 0 && w >= 1 && h >= 1 && w <= r->w - x && h <= r->h - y); /* allowed: a bug of the caller, no file can cause it */
     for (int by = y / p->block_h; by <= (y + h - 1) / p->block_h; by++) {
         for (int bx = x / p->block_w; bx <= (x + w - 1) / p->block_w; bx++) {
             if (!copy_block(t, bx, by, (rect){x, y, w, h}, dst, err)) {

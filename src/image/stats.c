@@ -144,7 +144,7 @@ double fnr_quantile(const fnr_view *v, double q)
 
 void fnr_zscore(fnr_view *v, fnr_stats *used)
 {
-    assert(v->dtype == FNR_F32);
+    assert(v->dtype == FNR_F32); /* allowed: a bug of the caller, no file can cause it */
     const fnr_stats s = fnr_stats_of(v);
     const bool flat = s.count == 0 || !(s.sd > 0);
     for (int y = 0; y < v->h; y++) {

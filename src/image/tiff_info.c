@@ -2,6 +2,7 @@
 #include "src/image/tiff_file.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "src/image/meta.h"
@@ -119,7 +120,7 @@ void fnr_tiff_read_metadata(fnr_tiff_file *f, fnr_tiff_info *info)
         info->size_z = ome.size_z;
         info->size_c = ome.size_c;
         info->size_t_ = ome.size_t_;
-        strcpy(info->ome_dimension_order, ome.order);
+        snprintf(info->ome_dimension_order, sizeof info->ome_dimension_order, "%s", ome.order);
         if (set_nm(info, ome.nm_x, ome.nm_y, FNR_NM_OME)) {
             return;
         }

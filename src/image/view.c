@@ -51,7 +51,7 @@ float fnr_pixel(const fnr_view *v, int x, int y, int z, int c)
 
 fnr_view fnr_view_crop(const fnr_view *v, int x, int y, int w, int h)
 {
-    assert(x >= 0 && y >= 0 && w >= 1 && h >= 1 && w <= v->w - x && h <= v->h - y);
+    assert(x >= 0 && y >= 0 && w >= 1 && h >= 1 && w <= v->w - x && h <= v->h - y); /* allowed: a bug of the caller, no file can cause it */
     fnr_view crop = *v;
     crop.px = fnr_at(v, x, y, 0, 0);
     crop.w = w;
@@ -61,7 +61,7 @@ fnr_view fnr_view_crop(const fnr_view *v, int x, int y, int w, int h)
 
 fnr_view fnr_view_plane(const fnr_view *v, int z, int c)
 {
-    assert(z >= 0 && z < v->d && c >= 0 && c < v->c);
+    assert(z >= 0 && z < v->d && c >= 0 && c < v->c); /* allowed: a bug of the caller, no file can cause it */
     fnr_view plane = *v;
     plane.px = fnr_at(v, 0, 0, z, c);
     plane.d = plane.c = 1;

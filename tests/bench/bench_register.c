@@ -296,82 +296,90 @@ static void append_csv(const arguments *a, const row *r, const fnr_registration 
     fclose(f);
 }
 
+typedef struct {
+    double sum, worst, time;
+    size_t count, registered, wrong, tried, top;
+} totals;
+
+static void try_tile(const arguments *a, const row *r, size_t index, const fnr_view *clean, const fnr_target *target,
+                     const fnr_register_options *opt, totals *sum)
+{
+    fnr_image p;
+    fnr_registration g;
+    fnr_error err;
+    make_prediction(a, r, clean, index, &p);
+    const double t0 = cpu_s();
+    if (!fnr_register_tile(target, &p.v, opt, NULL, &g, &err)) {
+        die(r->tile, &err);
+    }
+    const double s = cpu_s() - t0, e = g.has_transform ? error_of(r, &g.t, &p.v) : NAN;
+    int rank = -1;
+    for (int k = 0; k < g.n_candidates && rank < 0; k++) {
+        rank = error_of(r, &g.candidates[k].t, &p.v) < 5 ? k : -1;
+    }
+    print_tile(r, &g, e, s, rank);
+    if (a->csv) {
+        append_csv(a, r, &g, a->montage || a->mirror ? INFINITY : e);
+    }
+    sum->tried++;
+    sum->time += s;
+    sum->top += e < 5;
+    sum->registered += g.verdict == FNR_REGISTERED;
+    sum->wrong += g.verdict == FNR_REGISTERED && !(e < 5);
+    if (e < 5) {
+        sum->sum += e;
+        sum->worst = fmax(sum->worst, e);
+        sum->count++;
+    }
+    fnr_image_free(&p);
+}
+
+static void prepare_montages(const arguments *a, fnr_image *clean, fnr_image *montage)
+{
+    arguments own = *a;
+    own.montage = NULL;
+    read_montage(&own, clean);
+    read_montage(a, montage);
+    if (a->mirror) {
+        mirror(montage);
+    }
+    if (a->blur > 0) {
+        widefield(montage, a->blur);
+    }
+}
+
 int main(int argc, char **argv)
 {
     arguments a;
     static row rows[256];
     char path[4096];
     fnr_error err;
-    fnr_image montage;
+    fnr_image montage, clean;
     if (!parse(argc, argv, &a)) {
-        fprintf(
-            stderr,
-            "usage: bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror] [--blur PX] "
-            "[--serial] [--predictions DIR --net-nm NM]\n");
+        fprintf(stderr, "usage: bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror]\n"
+                        "       [--blur PX] [--serial] [--predictions DIR --net-nm NM] [--csv FILE]\n");
         return 2;
     }
     snprintf(path, sizeof path, "%s/truth.csv", a.section);
     const size_t n = read_truth(path, rows, 256);
     fnr_cv_set_threads(1);
     fnr_threads_set(a.serial ? 1 : 0);
-    fnr_image clean;
-    arguments own = a;
-    own.montage = NULL;
-    read_montage(&own, &clean);
-    read_montage(&a, &montage);
-    if (a.mirror) {
-        mirror(&montage);
-    }
-    if (a.blur > 0) {
-        widefield(&montage, a.blur);
-    }
+    prepare_montages(&a, &clean, &montage);
     fnr_register_options opt = fnr_register_defaults();
-    if (getenv("KNEE")) {
-        opt.compression_knee = atof(getenv("KNEE"));
-    }
-    double t0 = cpu_s();
+    const double t0 = cpu_s();
     fnr_target *target = fnr_target_new(&montage.v, IF_NM, &opt, &err);
     if (!target) {
         die("montage", &err);
     }
     printf("montage %d x %d prepared in %.2f processor s\n", montage.v.w, montage.v.h, cpu_s() - t0);
-    double sum = 0, worst = 0, time = 0;
-    size_t count = 0, registered = 0, wrong = 0, tried = 0, top = 0;
+    totals sum = {0};
     for (size_t i = (size_t)a.first; i < n; i += (size_t)a.every) {
-        fnr_image p;
-        fnr_registration g;
-        make_prediction(&a, &rows[i], &clean.v, i, &p);
-        t0 = cpu_s();
-        if (!fnr_register_tile(target, &p.v, &opt, NULL, &g, &err)) {
-            die(rows[i].tile, &err);
-        }
-        const double s = cpu_s() - t0;
-        const double e = g.has_transform ? error_of(&rows[i], &g.t, &p.v) : NAN;
-        int rank = -1;
-        for (int k = 0; k < g.n_candidates && rank < 0; k++) {
-            rank = error_of(&rows[i], &g.candidates[k].t, &p.v) < 5 ? k : -1;
-        }
-        print_tile(&rows[i], &g, e, s, rank);
-        if (a.csv) {
-            append_csv(&a, &rows[i], &g, a.montage || a.mirror ? INFINITY : e);
-        }
-        tried++;
-        time += s;
-        top += e < 5;
-        if (g.verdict == FNR_REGISTERED) {
-            registered++;
-            wrong += !(e < 5);
-        }
-        if (e < 5) {
-            sum += e;
-            worst = fmax(worst, e);
-            count++;
-        }
-        fnr_image_free(&p);
+        try_tile(&a, &rows[i], i, &clean.v, target, &opt, &sum);
     }
     printf("%zu tiles: %zu right, %zu registered of which %zu wrong; error of the right ones mean %.3f worst %.3f IF px; %.2f "
            "processor s per tile\n",
-           tried, top, registered, wrong, count ? sum / (double)count : NAN, worst, tried ? time / (double)tried : 0);
+           sum.tried, sum.top, sum.registered, sum.wrong, sum.count ? sum.sum / (double)sum.count : NAN, sum.worst,
+           sum.tried ? sum.time / (double)sum.tried : 0);
     fnr_target_free(target);
     fnr_image_free(&montage);
     fnr_image_free(&clean);
