@@ -6,25 +6,30 @@
 #include "src/image/stats.h"
 #include "src/pipeline/report_parts.h"
 
-enum { MAP_WIDTH = 1100, MAP_QUALITY = 75, N_FIGURES = 4 };
+enum { MAP_SIDE = 1100, MAP_QUALITY = 75, SIDE_LEAST = 64, N_FIGURES = 4 };
 
-/* A view reduced to w x h with [lo, hi] stretched to [0, 1]; not a number becomes 0. */
-static bool reduced(const fnr_view *v, int w, int h, const fnr_report_range *range, fnr_image *out, fnr_error *err)
+/* A view reduced to w x h, values as they are. */
+static bool reduce(const fnr_view *v, int w, int h, fnr_image *out, fnr_error *err)
 {
     if (!fnr_image_new(out, w, h, 1, 1, FNR_F32, err)) {
         return false;
     }
-    if (!fnr_cv_resize(v, &out->v, err)) {
+    const bool ok = fnr_cv_resize(v, &out->v, err);
+    if (!ok) {
         fnr_image_free(out);
-        return false;
     }
-    float *px = out->v.px;
+    return ok;
+}
+
+/* [lo, hi] to [0, 1]; not a number becomes 0. */
+static void stretch(fnr_image *im, const fnr_report_range *range)
+{
+    float *px = im->v.px;
     const double span = range->hi > range->lo ? range->hi - range->lo : 1.0;
-    for (size_t i = 0; i < (size_t)w * (size_t)h; i++) {
+    for (size_t i = 0; i < (size_t)im->v.w * (size_t)im->v.h; i++) {
         const double x = ((double)px[i] - range->lo) / span;
         px[i] = x > 0.0 ? (float)fmin(x, 1.0) : 0.0f;
     }
-    return true;
 }
 
 /* Black at the lower quantile, full at the upper; a constant image stays dark. */
@@ -82,15 +87,17 @@ static bool paint_overlay(const fnr_image *em, const fnr_image *prediction, cons
 
 bool fnr_report_montage_figure(const fnr_view *montage, fnr_report_range *range, char **jpeg, fnr_error *err)
 {
-    /* The longer side is bounded too: a tall montage must not make a long page. */
-    const double f = fmin(1.0, (double)MAP_WIDTH / (montage->w > montage->h ? montage->w : montage->h));
+    /* The longer side is bounded: a tall montage must not make a long page. */
+    const double f = fmin(1.0, (double)MAP_SIDE / (montage->w > montage->h ? montage->w : montage->h));
     const int w = (int)fmax(1.0, montage->w * f), h = (int)fmax(1.0, montage->h * f);
-    const fnr_report_range shown = quantile_range(montage, 0.5, 0.995);
+    fnr_report_range shown = {0, 0};
     fnr_image small = {0};
     fnr_rgb rgb = {0};
     char *text = NULL;
-    if (reduced(montage, w, h, &shown, &small, err) && paint_grey(&small, &rgb, err)) {
-        text = jpeg_text(&rgb, MAP_QUALITY, err);
+    if (reduce(montage, w, h, &small, err)) {
+        shown = quantile_range(&small.v, 0.5, 0.995);
+        stretch(&small, &shown);
+        text = paint_grey(&small, &rgb, err) ? jpeg_text(&rgb, MAP_QUALITY, err) : NULL;
     }
     fnr_image_free(&small);
     fnr_rgb_free(&rgb);
@@ -113,6 +120,11 @@ static fnr_report_range mbp_range(const fnr_view *v, const fnr_report_range *mon
     return own;
 }
 
+static fnr_report_range prediction_range(const fnr_view *v, const fnr_report_range *given)
+{
+    return given->hi > given->lo ? *given : quantile_range(v, 0.2, 0.998);
+}
+
 static void release(fnr_rgb picture[N_FIGURES])
 {
     for (int i = 0; i < N_FIGURES; i++) {
@@ -120,11 +132,13 @@ static void release(fnr_rgb picture[N_FIGURES])
     }
 }
 
-/* Encodes what was painted; lowers the quality until the text fits. */
-static bool encode(const fnr_rgb picture[N_FIGURES], size_t bytes, fnr_report_figures *out, fnr_error *err)
+/* Encodes what was painted; lowers the quality until the text fits, or says in *fits that it does not. */
+static bool encode(const fnr_rgb picture[N_FIGURES], size_t bytes, fnr_report_figures *out, bool *fits, fnr_error *err)
 {
-    static const int qualities[] = {82, 70, 55, 40, 25};
-    for (size_t q = 0; q < sizeof qualities / sizeof qualities[0]; q++) {
+    static const int qualities[] = {82, 70, 55, 40};
+    enum { N_QUALITIES = sizeof qualities / sizeof qualities[0] };
+    *fits = false;
+    for (int q = 0; q < N_QUALITIES && !*fits; q++) {
         char *text[N_FIGURES] = {0};
         size_t sum = 0;
         bool ok = true;
@@ -135,18 +149,50 @@ static bool encode(const fnr_rgb picture[N_FIGURES], size_t bytes, fnr_report_fi
                 sum += ok ? strlen(text[i]) : 0;
             }
         }
+        fnr_report_figures_free(out);
         *out = (fnr_report_figures){
             .em = text[0], .prediction = text[1], .mbp = text[2], .overlay = text[3], .w = picture[0].w, .h = picture[0].h};
         if (!ok) {
             fnr_report_figures_free(out);
             return false;
         }
-        if (sum <= bytes || q + 1 == sizeof qualities / sizeof qualities[0]) {
-            break;
-        }
-        fnr_report_figures_free(out);
+        *fits = sum <= bytes;
     }
     return true;
+}
+
+/* All pictures of a tile with the longer side `side`. */
+static bool figures_of_side(const fnr_report_tile *t, const fnr_report_range *mbp, const fnr_report_range *prediction, int side,
+                            size_t bytes, fnr_report_figures *out, bool *fits, fnr_error *err)
+{
+    const double f = fmin(1.0, (double)side / (t->em->w > t->em->h ? t->em->w : t->em->h));
+    const int w = (int)fmax(1.0, rint(t->em->w * f)), h = (int)fmax(1.0, rint(t->em->h * f));
+    const fnr_view *views[3] = {t->em, t->prediction, t->mbp};
+    fnr_image small[3] = {{{0}}};
+    fnr_rgb picture[N_FIGURES] = {{0}};
+    bool ok = true;
+    for (int k = 0; ok && k < 3; k++) {
+        if (!views[k]) {
+            continue;
+        }
+        ok = reduce(views[k], w, h, &small[k], err);
+        if (ok) {
+            const fnr_report_range range = k == 0   ? quantile_range(&small[k].v, 0.005, 0.995)
+                                           : k == 1 ? prediction_range(&small[k].v, prediction)
+                                                    : mbp_range(&small[k].v, mbp);
+            stretch(&small[k], &range);
+            ok = paint_grey(&small[k], &picture[k], err);
+        }
+    }
+    if (ok && t->prediction && t->mbp) {
+        ok = paint_overlay(&small[0], &small[1], &small[2], &picture[3], err);
+    }
+    ok = ok && encode(picture, bytes, out, fits, err);
+    for (int k = 0; k < 3; k++) {
+        fnr_image_free(&small[k]);
+    }
+    release(picture);
+    return ok;
 }
 
 bool fnr_report_tile_figures(const fnr_report_tile *t, const fnr_report_range *mbp, const fnr_report_range *prediction, int side,
@@ -156,29 +202,15 @@ bool fnr_report_tile_figures(const fnr_report_tile *t, const fnr_report_range *m
     if (!t->em) { /* without EM there is nothing to lay the others over */
         return true;
     }
-    const double f = fmin(1.0, (double)side / (t->em->w > t->em->h ? t->em->w : t->em->h));
-    const int w = (int)fmax(1.0, rint(t->em->w * f)), h = (int)fmax(1.0, rint(t->em->h * f));
-    const fnr_report_range em_range = quantile_range(t->em, 0.005, 0.995);
-    fnr_image em = {0}, pred = {0}, target = {0};
-    fnr_rgb picture[N_FIGURES] = {{0}};
-    bool ok = reduced(t->em, w, h, &em_range, &em, err) && paint_grey(&em, &picture[0], err);
-    if (ok && t->prediction) {
-        const fnr_report_range range = prediction->hi > prediction->lo ? *prediction : quantile_range(t->prediction, 0.2, 0.998);
-        ok = reduced(t->prediction, w, h, &range, &pred, err) && paint_grey(&pred, &picture[1], err);
+    for (bool fits = false; !fits; side = side * 2 / 3) {
+        if (!figures_of_side(t, mbp, prediction, side, bytes, out, &fits, err)) {
+            return false;
+        }
+        if (side <= SIDE_LEAST) {
+            break;
+        }
     }
-    if (ok && t->mbp) {
-        const fnr_report_range range = mbp_range(t->mbp, mbp);
-        ok = reduced(t->mbp, w, h, &range, &target, err) && paint_grey(&target, &picture[2], err);
-    }
-    if (ok && t->prediction && t->mbp) {
-        ok = paint_overlay(&em, &pred, &target, &picture[3], err);
-    }
-    ok = ok && encode(picture, bytes, out, err);
-    release(picture);
-    fnr_image_free(&em);
-    fnr_image_free(&pred);
-    fnr_image_free(&target);
-    return ok;
+    return true;
 }
 
 void fnr_report_figures_free(fnr_report_figures *f)

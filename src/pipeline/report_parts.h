@@ -33,7 +33,7 @@ typedef struct {
 
 /* The montage as the map's background, at most 1100 px wide; `range` is what the MBP crops use too. */
 bool fnr_report_montage_figure(const fnr_view *montage, fnr_report_range *range, char **jpeg, fnr_error *err);
-/* Longer side at most `side` px, all four together at most about `bytes` of text (quality gives way first). */
+/* Longer side at most `side` px, all four together at most `bytes` of text (quality gives way first, then size). */
 bool fnr_report_tile_figures(const fnr_report_tile *t, const fnr_report_range *mbp, const fnr_report_range *prediction, int side,
                              size_t bytes, fnr_report_figures *out, fnr_error *err);
 void fnr_report_figures_free(fnr_report_figures *f);

@@ -5,7 +5,7 @@
 
 /* Tiles of one section share rotation and scale; one that differs by more than this from the median is named. */
 static const double odd_rotation_deg = 2.0, odd_scale = 0.02;
-enum { NAMED_MAX = 12 };
+enum { NAMED_MAX = 8 };
 
 typedef struct {
     size_t count[4];                           /* by verdict */
