@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "net/model_keys.h"
-#include "net/safetensors.h"
+#include "net/model_tensors.h"
 #include "src/core/mem.h"
 
 bool fnr_model_new(const fnr_netdesc *desc, unsigned long long seed, fnr_model *out, fnr_error *err)
@@ -51,32 +51,21 @@ const fnr_history_row *fnr_model_best(const fnr_model *m)
 
 /* ---- writing ------------------------------------------------------------------------------------------------------------ */
 
-/* What a file being written consists of. */
-typedef struct {
-    fnr_st_tensor *tensors;
-    char (*names)[192];
-    size_t n_tensors;
-    fnr_st_meta meta[16];
-    char numbers[16][40]; /* values of meta rows that are numbers */
-    size_t n_meta;
-    char *history;
-} contents;
-
-static void add_text(contents *c, char *key, char *value)
+static void add_text(fnr_model_meta *c, char *key, char *value)
 {
-    c->meta[c->n_meta++] = (fnr_st_meta){key, value};
+    c->rows[c->count++] = (fnr_st_meta){key, value};
 }
 
-static void add_integer(contents *c, char *key, long value)
+static void add_integer(fnr_model_meta *c, char *key, long value)
 {
-    char *text = c->numbers[c->n_meta];
+    char *text = c->numbers[c->count];
     snprintf(text, sizeof c->numbers[0], "%ld", value);
     add_text(c, key, text);
 }
 
-static void add_real(contents *c, char *key, double value)
+static void add_real(fnr_model_meta *c, char *key, double value)
 {
-    char *text = c->numbers[c->n_meta];
+    char *text = c->numbers[c->count];
     snprintf(text, sizeof c->numbers[0], "%.17g", value);
     add_text(c, key, text);
 }
@@ -96,8 +85,10 @@ static char *history_to_json(const fnr_model *m)
     return text;
 }
 
-static bool add_all_metadata(contents *c, const fnr_model *m, fnr_error *err)
+bool fnr_model_meta_make(const fnr_model *m, fnr_model_meta *out, fnr_error *err)
 {
+    fnr_model_meta *c = out;
+    *c = (fnr_model_meta){0};
     add_text(c, "format", "pt");
     add_integer(c, KEY_SPATIAL, m->desc.spatial);
     add_integer(c, KEY_IN_CHANNELS, m->desc.in_channels);
@@ -125,6 +116,20 @@ static bool add_all_metadata(contents *c, const fnr_model *m, fnr_error *err)
     }
     return true;
 }
+
+void fnr_model_meta_free(fnr_model_meta *meta)
+{
+    cJSON_free(meta->history);
+    *meta = (fnr_model_meta){0};
+}
+
+/* What a file being written consists of. */
+typedef struct {
+    fnr_st_tensor *tensors;
+    char (*names)[192];
+    size_t n_tensors;
+    fnr_model_meta meta;
+} contents;
 
 /* The parameter's part of a flat vector, as tensor PREFIX + name. */
 static void add_tensor(contents *c, const fnr_param *p, const char *prefix, const float *flat)
@@ -161,12 +166,12 @@ static bool add_all_tensors(contents *c, const fnr_model *m, fnr_error *err)
 bool fnr_model_write(const char *path, const fnr_model *m, fnr_error *err)
 {
     contents *c = fnr_calloc(1, sizeof *c, "model file", err);
-    const bool ok = c && add_all_metadata(c, m, err) && add_all_tensors(c, m, err) &&
-                    fnr_st_write(path, c->tensors, c->n_tensors, c->meta, c->n_meta, err);
+    const bool ok = c && fnr_model_meta_make(m, &c->meta, err) && add_all_tensors(c, m, err) &&
+                    fnr_st_write(path, c->tensors, c->n_tensors, c->meta.rows, c->meta.count, err);
     if (c) {
         free(c->tensors);
         free(c->names);
-        cJSON_free(c->history);
+        fnr_model_meta_free(&c->meta);
     }
     free(c);
     return ok;

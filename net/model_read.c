@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "net/model_keys.h"
-#include "net/safetensors.h"
+#include "net/model_tensors.h"
 #include "src/core/mem.h"
 
 /* The largest network of the family with its moments stays far below. */
@@ -265,28 +265,34 @@ static bool check_unused(const fnr_st_file *f, const char *path, const fnr_graph
     return true;
 }
 
-bool fnr_model_read(const char *path, fnr_model *out, fnr_error *err)
+bool fnr_model_from_tensors(const fnr_st_file *f, const char *path, fnr_model *out, fnr_error *err)
 {
-    fnr_st_file f;
-    if (!fnr_st_read(path, MAX_FILE_BYTES, &f, err)) {
-        return false;
-    }
     fnr_model m = {0};
     size_t used = 0;
-    bool ok = fnr_st_meta_find(&f, KEY_SPATIAL) ? read_desc(&f, path, &m.desc, err) : infer_desc(&f, path, &m.desc, err);
+    bool ok = fnr_st_meta_find(f, KEY_SPATIAL) ? read_desc(f, path, &m.desc, err) : infer_desc(f, path, &m.desc, err);
     if (ok && !(fnr_netdesc_check(&m.desc, err) && fnr_unet_build(&m.desc, &m.graph, err))) {
         fnr_error_prefix(err, "%s", path);
         ok = false;
     }
-    ok = ok && read_metadata(&f, path, &m, err);
-    ok = ok && (m.values = read_flat(&f, path, "", false, &m.graph, &used, err)) != NULL;
-    ok = ok && (!has_moments(&f) || read_training_state(&f, path, &m, &used, err));
-    ok = ok && check_unused(&f, path, &m.graph, used, err);
-    fnr_st_free(&f);
+    ok = ok && read_metadata(f, path, &m, err);
+    ok = ok && (m.values = read_flat(f, path, "", false, &m.graph, &used, err)) != NULL;
+    ok = ok && (!has_moments(f) || read_training_state(f, path, &m, &used, err));
+    ok = ok && check_unused(f, path, &m.graph, used, err);
     if (!ok) {
         fnr_model_free(&m);
         return false;
     }
     *out = m;
     return true;
+}
+
+bool fnr_model_read(const char *path, fnr_model *out, fnr_error *err)
+{
+    fnr_st_file f;
+    if (!fnr_st_read(path, MAX_FILE_BYTES, &f, err)) {
+        return false;
+    }
+    const bool ok = fnr_model_from_tensors(&f, path, out, err);
+    fnr_st_free(&f);
+    return ok;
 }
