@@ -259,7 +259,8 @@ static bool check_unused(const fnr_st_file *f, const char *path, const fnr_graph
         const char *name = f->tensors[i].name;
         const bool moment = strncmp(name, "adam.", strlen("adam.")) == 0;
         if (!ends_with(name, ".num_batches_tracked") && !moment && fnr_graph_find_param(g, name) < 0) {
-            return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: tensor '%.200s' does not belong to the network described", path, name);
+            return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: tensor '%s' does not belong to the network described", path,
+                            fnr_st_printable(name).text);
         }
     }
     return true;

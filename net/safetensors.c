@@ -122,11 +122,35 @@ static bool check_header_text(const char *text, size_t size, const char *file, f
     return true;
 }
 
+fnr_st_name fnr_st_printable(const char *name)
+{
+    fnr_st_name out = {0};
+    size_t used = 0;
+    const size_t room = sizeof out.text - sizeof "...";
+    for (size_t n = 1; *name; name += n) {
+        n = utf8_length((const unsigned char *)name, strlen(name));
+        n = n ? n : 1;
+        if (used + n > room) {
+            memcpy(out.text + used, "...", 3);
+            break;
+        }
+        const unsigned char first = (unsigned char)name[0], second = (unsigned char)name[1];
+        const bool control = first < 0x20 || first == 0x7F || (first == 0xC2 && second < 0xA0) || (n == 1 && first >= 0x80);
+        if (control) {
+            out.text[used++] = '?';
+        } else {
+            memcpy(out.text + used, name, n);
+            used += n;
+        }
+    }
+    return out;
+}
+
 /* ---- one tensor --------------------------------------------------------------------------------------------------------- */
 
 static bool fail_tensor(const char *file, const char *tensor, const char *what, fnr_error *err)
 {
-    return fnr_fail(err, FNR_E_FORMAT, "%s: broken safetensors file: tensor '%.200s' %s", file, tensor, what);
+    return fnr_fail(err, FNR_E_FORMAT, "%s: broken safetensors file: tensor '%s' %s", file, fnr_st_printable(tensor).text, what);
 }
 
 static bool to_integer(const cJSON *item, int64_t *out)
@@ -146,8 +170,8 @@ static bool parse_shape(const cJSON *dtype, const cJSON *shape, const char *file
     }
     const int index = fnr_st_dtype_index(dtype->valuestring);
     if (index < 0) {
-        return fnr_fail(err, FNR_E_FORMAT, "%s: tensor '%.200s' has the unknown dtype '%.40s'", file, t->name,
-                        dtype->valuestring);
+        return fnr_fail(err, FNR_E_FORMAT, "%s: tensor '%s' has the unknown dtype '%s'", file, fnr_st_printable(t->name).text,
+                        fnr_st_printable(dtype->valuestring).text);
     }
     memcpy(t->dtype, fnr_st_dtypes[index].name, sizeof t->dtype);
     if (!cJSON_IsArray(shape)) {
@@ -194,13 +218,12 @@ static bool parse_tensor(const cJSON *entry, const char *buffer, size_t buffer_s
         return fail_tensor(file, t->name, "has data_offsets that are not two rising integers", err);
     }
     if ((uint64_t)end > buffer_size) {
-        return fnr_fail(err, FNR_E_FORMAT, "%s: the file is cut: tensor '%.200s' ends at byte %lld of the data, the file has %zu",
-                        file, t->name, (long long)end, buffer_size);
+        return fnr_fail(err, FNR_E_FORMAT, "%s: the file is cut: tensor '%s' ends at byte %lld of the data, the file has %zu",
+                        file, fnr_st_printable(t->name).text, (long long)end, buffer_size);
     }
     if ((uint64_t)(end - begin) != t->bytes) {
-        return fnr_fail(err, FNR_E_FORMAT,
-                        "%s: broken safetensors file: tensor '%.200s' needs %zu bytes, its data_offsets span %lld", file, t->name,
-                        t->bytes, (long long)(end - begin));
+        return fnr_fail(err, FNR_E_FORMAT, "%s: broken safetensors file: tensor '%s' needs %zu bytes, its data_offsets span %lld",
+                        file, fnr_st_printable(t->name).text, t->bytes, (long long)(end - begin));
     }
     t->data = buffer + begin;
     return true;
@@ -260,7 +283,8 @@ static bool check_unique_keys(const cJSON *object, const char *file, fnr_error *
     bool ok = true;
     for (size_t i = 1; i < count && ok; i++) {
         if (strcmp(keys[i - 1], keys[i]) == 0) {
-            ok = fnr_fail(err, FNR_E_FORMAT, "%s: broken safetensors file: the name '%.200s' occurs twice", file, keys[i]);
+            ok = fnr_fail(err, FNR_E_FORMAT, "%s: broken safetensors file: the name '%s' occurs twice", file,
+                          fnr_st_printable(keys[i]).text);
         }
     }
     free(keys);
@@ -283,8 +307,8 @@ static bool parse_metadata(const cJSON *entry, const char *file, fnr_st_file *f,
     cJSON_ArrayForEach(item, entry)
     {
         if (!cJSON_IsString(item)) {
-            return fnr_fail(err, FNR_E_FORMAT, "%s: broken safetensors file: " METADATA " '%.200s' is not a text", file,
-                            item->string);
+            return fnr_fail(err, FNR_E_FORMAT, "%s: broken safetensors file: " METADATA " '%s' is not a text", file,
+                            fnr_st_printable(item->string).text);
         }
         fnr_st_meta *m = &f->meta[f->n_meta++];
         m->key = fnr_strdup(item->string, err);

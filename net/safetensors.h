@@ -44,6 +44,12 @@ void fnr_st_free(fnr_st_file *f);
 const fnr_st_tensor *fnr_st_find(const fnr_st_file *f, const char *name); /* NULL when absent */
 const char *fnr_st_meta_find(const fnr_st_file *f, const char *key);      /* NULL when absent */
 
+/* A name from a file, made fit for a message: control characters (terminals obey them) become '?', long names end in "...". */
+typedef struct {
+    char text[128];
+} fnr_st_name;
+fnr_st_name fnr_st_printable(const char *name);
+
 /* Writes tensors (data, dims, dtype, bytes, name of each used) in the reference writer's order; atomic. */
 bool fnr_st_write(const char *path, const fnr_st_tensor *tensors, size_t n, const fnr_st_meta *meta, size_t n_meta, fnr_error *err);
 

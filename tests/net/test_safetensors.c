@@ -149,6 +149,9 @@ static void expect_refused(char *file, size_t size, const char *message)
     }
 }
 
+/* 61 bytes: twice this and one more letter is what a message shows. */
+#define LONG "\xc3\xa9 is a letter of two bytes, and this is a very long name, xx"
+
 #define F32(shape, offsets) "{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
 static void refuses_hostile_headers(void **state)
@@ -215,6 +218,9 @@ static void refuses_hostile_headers(void **state)
         {"{\"a\\ud800\":" F32("[1]", "[0,4]") "}", 4, "not JSON"},          /* lone surrogate, escaped */
         {"{\"a\\u0000b\":" F32("[1]", "[0,4]") "}", 4, "zero character"},
         {"{\"a\nb\":" F32("[1]", "[0,4]") "}", 4, "control character"},
+        {"{\"a\\n\\u001b[31m\\u009b\\u007f\":" F32("[2]", "[0,4]") "}", 4,
+         "tensor 'a?\?[31m?\?' needs"}, /* nothing for the terminal */
+        {"{\"" LONG LONG LONG "\":" F32("[2]", "[0,4]") "}", 4, "tensor '" LONG LONG "\xc3\xa9...' needs"},
         {"{\"a", 0, "not JSON"},
         {"{\"a\\", 0, "not JSON"},
     };
