@@ -154,80 +154,81 @@ static void expect_refused(char *file, size_t size, const char *message)
 
 #define F32(shape, offsets) "{\"dtype\":\"F32\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 
+static const struct {
+    const char *header;
+    size_t data_size;
+    const char *message;
+} hostile_headers[] = {
+    {"[]", 0, "does not begin with '{'"},
+    {" {}", 0, "does not begin with '{'"},
+    {"{}", 4, "4 bytes behind the last tensor"},
+    {"{", 0, "header would have 1 bytes"},
+    {"{}x", 0, "something other"},
+    {"{}{}", 0, "not JSON"},
+    {"{}\n", 0, "not JSON"}, /* padding is spaces */
+    {"{\"a\":" F32("[1]", "[0,4]"), 4, "not JSON"},
+    {"{\"a\":" F32("[2]", "[0,8]") "}", 4, "is cut: tensor 'a' ends at byte 8 of the data, the file has 4"},
+    {"{\"a\":" F32("[1]", "[0,4]") "}", 8, "4 bytes behind the last tensor"},
+    {"{\"a\":" F32("[1]", "[4,8]") "}", 8, "has a hole before its data"},
+    {"{\"a\":" F32("[1]", "[0,4]") ",\"b\":" F32("[1]", "[2,6]") "}", 6, "'b' overlaps"},
+    {"{\"a\":" F32("[2]", "[0,8]") ",\"b\":" F32("[2]", "[0,8]") "}", 8, "overlaps"},
+    {"{\"a\":" F32("[2]", "[0,8]") ",\"b\":" F32("[0]", "[4,4]") "}", 8, "'b' overlaps"},
+    {"{\"a\":" F32("[1]", "[0,4]") ",\"b\":" F32("[1]", "[8,12]") "}", 12, "'b' has a hole"},
+    {"{\"a\":" F32("[1]", "[0,4]") ",\"a\":" F32("[1]", "[4,8]") "}", 8, "'a' occurs twice"},
+    {"{\"a\":" F32("[1]", "[0,4]") ",\"\\u0061\":" F32("[1]", "[4,8]") "}", 8, "'a' occurs twice"},
+    {"{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0, "'k' occurs twice"},
+    {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "occurs twice"},
+    {"{\"__metadata__\":{\"k\":1}}", 0, "'k' is not a text"},
+    {"{\"__metadata__\":\"k\"}", 0, "is not an object"},
+    {"{\"a\":" F32("[1]", "[4,0]") "}", 4, "two rising integers"},
+    {"{\"a\":" F32("[1]", "[0]") "}", 4, "two rising integers"},
+    {"{\"a\":" F32("[1]", "[0,4,4]") "}", 4, "two rising integers"},
+    {"{\"a\":" F32("[1]", "0") "}", 4, "two rising integers"},
+    {"{\"a\":" F32("[1]", "[0,99999999999999999999]") "}", 4, "two rising integers"},
+    {"{\"a\":" F32("[1]", "[0,8]") "}", 8, "needs 4 bytes, its data_offsets span 8"},
+    {"{\"a\":" F32("[3]", "[0,8]") "}", 8, "needs 12 bytes, its data_offsets span 8"},
+    {"{\"a\":" F32("[-1]", "[0,4]") "}", 4, "something other"},
+    {"{\"a\":" F32("[1.0]", "[0,4]") "}", 4, "something other"},
+    {"{\"a\":" F32("[1e0]", "[0,4]") "}", 4, "something other"},
+    {"{\"a\":" F32("[01]", "[0,4]") "}", 4, "leading zero"},
+    {"{\"a\":" F32("[10]", "[00,40]") "}", 40, "leading zero"},
+    {"{\"a\":" F32("[\"1\"]", "[0,4]") "}", 4, "extent"},
+    {"{\"a\":" F32("[9007199254740993]", "[0,4]") "}", 4, "needs 36028797018963968 bytes"},
+    {"{\"a\":" F32("[9223372036854775808]", "[0,4]") "}", 4, "extent"},
+    {"{\"a\":" F32("[4294967296,4294967296]", "[0,0]") "}", 0, "product overflows"},
+    {"{\"a\":" F32("[2147483648,2147483648,4,2]", "[0,0]") "}", 0, "product overflows"},
+    {"{\"a\":" F32("[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, "too many dimensions"},
+    {"{\"a\":" F32("[[1]]", "[0,4]") "}", 4, "nested too deeply"},
+    {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "'a' has the unknown dtype 'F31'"},
+    {"{\"a\":{\"dtype\":\"f32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "unknown dtype"},
+    {"{\"a\":{\"dtype\":32,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "has no dtype"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", 4, "has no shape"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "does not consist of"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"more\":\"1\"}}", 4, "does not consist of"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1]}}", 4, "does not consist of"},
+    {"{\"a\":[1]}", 4, "does not consist of"},
+    {"{\"a\":null}", 0, "something other"},
+    {"{\"\xff\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"},
+    {"{\"\xc0\xaf\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"},         /* overlong '/' */
+    {"{\"\xed\xa0\x80\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"},     /* surrogate */
+    {"{\"\xf4\x90\x80\x80\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"}, /* above U+10FFFF */
+    {"{\"a\\ud800\":" F32("[1]", "[0,4]") "}", 4, "not JSON"},          /* lone surrogate, escaped */
+    {"{\"a\\u0000b\":" F32("[1]", "[0,4]") "}", 4, "zero character"},
+    {"{\"a\nb\":" F32("[1]", "[0,4]") "}", 4, "control character"},
+    {"{\"a\\n\\u001b[31m\\u009b\\u007f\":" F32("[2]", "[0,4]") "}", 4,
+     "tensor 'a?\?[31m?\?' needs"}, /* nothing for the terminal */
+    {"{\"" LONG LONG LONG "\":" F32("[2]", "[0,4]") "}", 4, "tensor '" LONG LONG "\xc3\xa9...' needs"},
+    {"{\"a", 0, "not JSON"},
+    {"{\"a\\", 0, "not JSON"},
+};
+
 static void refuses_hostile_headers(void **state)
 {
     (void)state;
-    static const struct {
-        const char *header;
-        size_t data_size;
-        const char *message;
-    } cases[] = {
-        {"[]", 0, "does not begin with '{'"},
-        {" {}", 0, "does not begin with '{'"},
-        {"{}", 4, "4 bytes behind the last tensor"},
-        {"{", 0, "header would have 1 bytes"},
-        {"{}x", 0, "something other"},
-        {"{}{}", 0, "not JSON"},
-        {"{}\n", 0, "not JSON"}, /* padding is spaces */
-        {"{\"a\":" F32("[1]", "[0,4]"), 4, "not JSON"},
-        {"{\"a\":" F32("[2]", "[0,8]") "}", 4, "is cut: tensor 'a' ends at byte 8 of the data, the file has 4"},
-        {"{\"a\":" F32("[1]", "[0,4]") "}", 8, "4 bytes behind the last tensor"},
-        {"{\"a\":" F32("[1]", "[4,8]") "}", 8, "has a hole before its data"},
-        {"{\"a\":" F32("[1]", "[0,4]") ",\"b\":" F32("[1]", "[2,6]") "}", 6, "'b' overlaps"},
-        {"{\"a\":" F32("[2]", "[0,8]") ",\"b\":" F32("[2]", "[0,8]") "}", 8, "overlaps"},
-        {"{\"a\":" F32("[2]", "[0,8]") ",\"b\":" F32("[0]", "[4,4]") "}", 8, "'b' overlaps"},
-        {"{\"a\":" F32("[1]", "[0,4]") ",\"b\":" F32("[1]", "[8,12]") "}", 12, "'b' has a hole"},
-        {"{\"a\":" F32("[1]", "[0,4]") ",\"a\":" F32("[1]", "[4,8]") "}", 8, "'a' occurs twice"},
-        {"{\"a\":" F32("[1]", "[0,4]") ",\"\\u0061\":" F32("[1]", "[4,8]") "}", 8, "'a' occurs twice"},
-        {"{\"__metadata__\":{\"k\":\"1\",\"k\":\"2\"}}", 0, "'k' occurs twice"},
-        {"{\"__metadata__\":{},\"__metadata__\":{}}", 0, "occurs twice"},
-        {"{\"__metadata__\":{\"k\":1}}", 0, "'k' is not a text"},
-        {"{\"__metadata__\":\"k\"}", 0, "is not an object"},
-        {"{\"a\":" F32("[1]", "[4,0]") "}", 4, "two rising integers"},
-        {"{\"a\":" F32("[1]", "[0]") "}", 4, "two rising integers"},
-        {"{\"a\":" F32("[1]", "[0,4,4]") "}", 4, "two rising integers"},
-        {"{\"a\":" F32("[1]", "0") "}", 4, "two rising integers"},
-        {"{\"a\":" F32("[1]", "[0,99999999999999999999]") "}", 4, "two rising integers"},
-        {"{\"a\":" F32("[1]", "[0,8]") "}", 8, "needs 4 bytes, its data_offsets span 8"},
-        {"{\"a\":" F32("[3]", "[0,8]") "}", 8, "needs 12 bytes, its data_offsets span 8"},
-        {"{\"a\":" F32("[-1]", "[0,4]") "}", 4, "something other"},
-        {"{\"a\":" F32("[1.0]", "[0,4]") "}", 4, "something other"},
-        {"{\"a\":" F32("[1e0]", "[0,4]") "}", 4, "something other"},
-        {"{\"a\":" F32("[01]", "[0,4]") "}", 4, "leading zero"},
-        {"{\"a\":" F32("[10]", "[00,40]") "}", 40, "leading zero"},
-        {"{\"a\":" F32("[\"1\"]", "[0,4]") "}", 4, "extent"},
-        {"{\"a\":" F32("[9007199254740993]", "[0,4]") "}", 4, "needs 36028797018963968 bytes"},
-        {"{\"a\":" F32("[9223372036854775808]", "[0,4]") "}", 4, "extent"},
-        {"{\"a\":" F32("[4294967296,4294967296]", "[0,0]") "}", 0, "product overflows"},
-        {"{\"a\":" F32("[2147483648,2147483648,4,2]", "[0,0]") "}", 0, "product overflows"},
-        {"{\"a\":" F32("[1,1,1,1,1,1,1,1,1]", "[0,4]") "}", 4, "too many dimensions"},
-        {"{\"a\":" F32("[[1]]", "[0,4]") "}", 4, "nested too deeply"},
-        {"{\"a\":{\"dtype\":\"F31\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "'a' has the unknown dtype 'F31'"},
-        {"{\"a\":{\"dtype\":\"f32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "unknown dtype"},
-        {"{\"a\":{\"dtype\":32,\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "has no dtype"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":1,\"data_offsets\":[0,4]}}", 4, "has no shape"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "does not consist of"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4],\"more\":\"1\"}}", 4, "does not consist of"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"shape\":[1]}}", 4, "does not consist of"},
-        {"{\"a\":[1]}", 4, "does not consist of"},
-        {"{\"a\":null}", 0, "something other"},
-        {"{\"\xff\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"},
-        {"{\"\xc0\xaf\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"},         /* overlong '/' */
-        {"{\"\xed\xa0\x80\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"},     /* surrogate */
-        {"{\"\xf4\x90\x80\x80\":" F32("[1]", "[0,4]") "}", 4, "not UTF-8"}, /* above U+10FFFF */
-        {"{\"a\\ud800\":" F32("[1]", "[0,4]") "}", 4, "not JSON"},          /* lone surrogate, escaped */
-        {"{\"a\\u0000b\":" F32("[1]", "[0,4]") "}", 4, "zero character"},
-        {"{\"a\nb\":" F32("[1]", "[0,4]") "}", 4, "control character"},
-        {"{\"a\\n\\u001b[31m\\u009b\\u007f\":" F32("[2]", "[0,4]") "}", 4,
-         "tensor 'a?\?[31m?\?' needs"}, /* nothing for the terminal */
-        {"{\"" LONG LONG LONG "\":" F32("[2]", "[0,4]") "}", 4, "tensor '" LONG LONG "\xc3\xa9...' needs"},
-        {"{\"a", 0, "not JSON"},
-        {"{\"a\\", 0, "not JSON"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof hostile_headers / sizeof *hostile_headers; i++) {
         size_t size;
-        char *file = make_file(cases[i].header, strlen(cases[i].header), cases[i].data_size, &size);
-        expect_refused(file, size, cases[i].message);
+        char *file = make_file(hostile_headers[i].header, strlen(hostile_headers[i].header), hostile_headers[i].data_size, &size);
+        expect_refused(file, size, hostile_headers[i].message);
     }
 }
 
