@@ -317,3 +317,38 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
     }
     return ok;
 }
+
+bool fnr_register_near(const fnr_target *target, const fnr_view *prediction, const fnr_transform *start, const fnr_register_options *opt,
+                       fnr_registration *out, fnr_error *err)
+{
+    fnr_register_options o;
+    fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
+    fnr_template tpl;
+    fnr_scratch s = {0};
+    fnr_hit hit = {0};
+    if (!complete_options(opt, &o, err)) {
+        return false;
+    }
+    if (!check_prediction(prediction, &r)) {
+        *out = r;
+        return true;
+    }
+    if (!fnr_template_new(&tpl, prediction, target->if_nm, target->n_levels - 1, o.compression_knee, err)) {
+        return false;
+    }
+    const fnr_match m = {.target = target, .tpl = &tpl, .opt = &o};
+    const int parameters = fnr_pose_parameter_count(o.model), finer = target->n_levels > 1 ? 1 : 0;
+    bool ok = fnr_pose_from_transform(start, &tpl.size, &hit.pose, err);
+    for (int level = finer; ok && level >= 0; level--) {
+        ok = fnr_fine(&m, level, parameters, 1e-4, &hit, &s, err);
+    }
+    if (ok && hit.score > 0) {
+        ok = measure_uncertainty(&m, &hit.pose, &r, err) && report(&m, &hit, 1, &r, err);
+    }
+    fnr_scratch_free(&s);
+    fnr_template_free(&tpl);
+    if (ok) {
+        *out = r;
+    }
+    return ok;
+}

@@ -8,8 +8,15 @@
 #include "src/geom/transform.h"
 #include "src/image/view.h"
 
-typedef enum { FNR_REGISTERED, FNR_DOUBTFUL, FNR_NO_CONTENT, FNR_FAILED } fnr_verdict;
-const char *fnr_verdict_name(fnr_verdict v); /* "registered", "doubtful", "no-content", "failed" */
+typedef enum {
+    FNR_REGISTERED,
+    FNR_DOUBTFUL,
+    FNR_NO_CONTENT,
+    FNR_FAILED,
+    FNR_BY_NEIGHBOURS, /* placed by the rest of the section: given by the caller that knows it, never by fnr_register_tile */
+    FNR_VERDICTS       /* how many there are */
+} fnr_verdict;
+const char *fnr_verdict_name(fnr_verdict v); /* "registered", "doubtful", "no-content", "failed", "by-neighbours" */
 
 typedef struct {
     double scale_min, scale_max;               /* relative to nominal: 0.92 .. 1.03 */
@@ -71,5 +78,11 @@ typedef struct {
  * verdict.  Thread-safe over tiles. */
 bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, const fnr_register_options *opt,
                        const fnr_cancel *cancel, fnr_registration *out, fnr_error *err);
+
+/* The best place near `start` (NET -> IF) alone: fine registration without a search.  Fills what fnr_register_tile fills, but leaves
+ * verdict and reason to the caller, who knows why it should lie there; has_transform is false when the prediction is constant or
+ * the fit left the montage. */
+bool fnr_register_near(const fnr_target *target, const fnr_view *prediction, const fnr_transform *start, const fnr_register_options *opt,
+                       fnr_registration *out, fnr_error *err);
 
 #endif

@@ -15,6 +15,10 @@ const char *fnr_verdict_name(fnr_verdict v)
         return "no-content";
     case FNR_FAILED:
         return "failed";
+    case FNR_BY_NEIGHBOURS:
+        return "by-neighbours";
+    case FNR_VERDICTS:
+        break;
     }
     return "unknown";
 }

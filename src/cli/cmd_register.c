@@ -28,9 +28,9 @@ static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
     if (run->dry_run) {
         return FNR_EXIT_OK;
     }
-    const size_t all = sum.registered + sum.doubtful + sum.no_content + sum.failed;
-    fnr_log_info(run->log, "%zu tiles: %zu registered, %zu doubtful, %zu without content, %zu failed -> %s", all, sum.registered, sum.doubtful,
-                 sum.no_content, sum.failed, out);
+    const size_t all = sum.registered + sum.by_neighbours + sum.doubtful + sum.no_content + sum.failed;
+    fnr_log_info(run->log, "%zu tiles: %zu registered, %zu placed by their neighbours, %zu doubtful, %zu without content, %zu failed -> %s", all,
+                 sum.registered, sum.by_neighbours, sum.doubtful, sum.no_content, sum.failed, out);
     if (sum.outputs_missing) {
         fnr_fail(err, FNR_E_IO, "%s: not everything could be written; see the warnings above", out);
         return FNR_EXIT_FAILED;
@@ -47,7 +47,8 @@ const fnr_command fnr_cmd_register = {
     .summary = "Registers every EM tile of a folder to an MBP montage (the default command).",
     .usage = "EM_DIR MBP.tif -m MODEL -o OUT [options]",
     .details = "Predicts MBP from each tile, finds it in the montage over all rotations, and gives every tile a transform (EM tile pixel ->\n"
-               "montage pixel, pixel centres at integers) and a verdict: registered, doubtful, no-content or failed, with the reason.\n"
+               "montage pixel, pixel centres at integers) and a verdict: registered, by-neighbours (placed by the other tiles of the section),\n"
+               "doubtful, no-content or failed, with the reason.\n"
                "The same command continues an interrupted run; finished tiles are not computed again.",
     .options = options,
     .uses_config = true,

@@ -65,6 +65,13 @@ static const fnr_setting rows[] = {
      "Intensities x are compared as x / (x + knee * typical sheath): sheaths differ in brightness."},
     {"register.model", FNR_SET_CHOICE, AT(reg.model), 0, 0, "similarity", "", "rigid similarity affine", "Kind of the final transform."},
 
+    {"consensus.enabled", FNR_SET_BOOL, AT(consensus.enabled), 0, 0, "true", "", NULL,
+     "Stitch overlapping tiles by their EM and let them help each other."},
+    {"consensus.tolerance", FNR_SET_FLOAT, AT(consensus.tolerance_px), 0.5, 100, "4", "IF px", NULL,
+     "Tiles agree when they lie within this distance of where the others put them."},
+    {"consensus.min_score", FNR_SET_FLOAT, AT(consensus.min_score), 0, 1, "0.4", "", NULL,
+     "A place found only with the help of the section needs this correlation."},
+
     {"compute.threads", FNR_SET_INT, AT(compute.threads), 0, 1024, "0", "", NULL, "Threads; 0 uses all processors."},
     {"compute.max_mb", FNR_SET_INT, AT(compute.max_mb), 64, 1048576, "1024", "MiB", NULL, "Memory for network activations in prediction."},
     {"compute.device", FNR_SET_TEXT, AT(compute.device), 0, 0, "auto", "", NULL, "Backend that runs the network: auto, onednn or ref."},

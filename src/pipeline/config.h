@@ -33,6 +33,10 @@ typedef struct {
     } predict;
     fnr_register_options reg;
     struct {
+        bool enabled;
+        double tolerance_px, min_score;
+    } consensus;
+    struct {
         int threads;
         int max_mb;
         char device[FNR_SET_TEXT_MAX];

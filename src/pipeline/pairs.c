@@ -36,7 +36,7 @@ static bool load_montage(montage_cache *cache, const fnr_placement *p, const fnr
 }
 
 /* MBP resampled into the frame of the tile, and which of its pixels the montage covers. */
-static bool cut_target(const montage_cache *mbp, const fnr_tile *tile, const fnr_transform *tile_to_if, fnr_image *target, fnr_image *valid,
+static bool cut_target(const montage_cache *mbp, const fnr_em_tile *tile, const fnr_transform *tile_to_if, fnr_image *target, fnr_image *valid,
                        fnr_error *err)
 {
     fnr_transform net_to_tile, net_to_if;
@@ -91,7 +91,7 @@ static int by_montage(const void *a, const void *b)
 }
 
 /* Splits the loaded planes: every k-th tile goes to validation. */
-static bool split(fnr_pairs *p, double fraction, fnr_error *err)
+static bool split(fnr_training_set *p, double fraction, fnr_error *err)
 {
     const size_t every = fraction > 0 && p->count >= 4 ? (size_t)fmax(2, round(1 / fraction)) : 0;
     p->train = fnr_calloc(p->count, sizeof *p->train, "training pairs", err);
@@ -113,9 +113,9 @@ static bool split(fnr_pairs *p, double fraction, fnr_error *err)
 }
 
 /* One placement into slot p->count; a tile that cannot be read is skipped with a warning. */
-static bool load_one(fnr_pairs *p, const fnr_placement *place, montage_cache *mbp, const fnr_config *config, fnr_log *log, fnr_error *err)
+static bool load_one(fnr_training_set *p, const fnr_placement *place, montage_cache *mbp, const fnr_config *config, fnr_log *log, fnr_error *err)
 {
-    fnr_tile tile;
+    fnr_em_tile tile;
     fnr_error tile_err = {0};
     if (!load_montage(mbp, place, config, err)) {
         return false;
@@ -132,7 +132,7 @@ static bool load_one(fnr_pairs *p, const fnr_placement *place, montage_cache *mb
     return ok;
 }
 
-static bool load_all(fnr_pairs *p, const fnr_placement **order, size_t n, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel,
+static bool load_all(fnr_training_set *p, const fnr_placement **order, size_t n, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel,
                      fnr_error *err)
 {
     montage_cache mbp = {0};
@@ -165,11 +165,11 @@ static bool load_all(fnr_pairs *p, const fnr_placement **order, size_t n, const 
     return ok;
 }
 
-bool fnr_pairs_load(const fnr_placements *placements, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel, fnr_pairs *out,
+bool fnr_training_set_load(const fnr_placements *placements, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel, fnr_training_set *out,
                     fnr_error *err)
 {
     const size_t n = placements->count;
-    fnr_pairs p = {0};
+    fnr_training_set p = {0};
     const fnr_placement **order = fnr_calloc(n, sizeof *order, "list of placements", err);
     p.signals = fnr_calloc(n, sizeof *p.signals, "list of tiles", err);
     p.targets = fnr_calloc(n, sizeof *p.targets, "list of tiles", err);
@@ -189,14 +189,14 @@ bool fnr_pairs_load(const fnr_placements *placements, const fnr_config *config, 
     ok = ok && split(&p, config->data.validation_fraction, err);
     free(order);
     if (!ok) {
-        fnr_pairs_free(&p);
+        fnr_training_set_free(&p);
         return false;
     }
     *out = p;
     return true;
 }
 
-void fnr_pairs_free(fnr_pairs *p)
+void fnr_training_set_free(fnr_training_set *p)
 {
     for (size_t i = 0; i < p->count; i++) {
         fnr_image_free(&p->signals[i]);
@@ -210,5 +210,5 @@ void fnr_pairs_free(fnr_pairs *p)
     free(p->names);
     free(p->train);
     free(p->val);
-    *p = (fnr_pairs){0};
+    *p = (fnr_training_set){0};
 }

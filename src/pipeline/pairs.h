@@ -37,12 +37,12 @@ typedef struct {
     char **names;
     size_t count;
     double if_nm; /* pixel size of the MBP images (the first one's) */
-} fnr_pairs;
+} fnr_training_set;
 
 /* Loads, resamples and normalises every placement.  Unreadable tiles are left out with a warning; fewer than one usable tile is
  * an error.  Every k-th tile (data.validation_fraction) is held back. */
-bool fnr_pairs_load(const fnr_placements *placements, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel, fnr_pairs *out,
+bool fnr_training_set_load(const fnr_placements *placements, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel, fnr_training_set *out,
                     fnr_error *err);
-void fnr_pairs_free(fnr_pairs *p);
+void fnr_training_set_free(fnr_training_set *p);
 
 #endif

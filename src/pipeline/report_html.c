@@ -6,11 +6,12 @@
 
 enum { MAP_LABELS_MAX = 80 };
 
-const fnr_report_sign fnr_report_signs[4] = {
+const fnr_report_sign fnr_report_signs[FNR_VERDICTS] = {
     [FNR_REGISTERED] = {"registered", "\xE2\x97\x8F"}, /* disc */
     [FNR_DOUBTFUL] = {"doubtful", "\xE2\x96\xB2"},     /* triangle */
     [FNR_NO_CONTENT] = {"no-content", "\xE2\x97\x8B"}, /* circle */
     [FNR_FAILED] = {"failed", "\xE2\x9C\x96"},         /* cross */
+    [FNR_BY_NEIGHBOURS] = {"by-neighbours", "\xE2\x97\x86"}, /* diamond */
 };
 
 /* ---- text ---- */

@@ -42,7 +42,7 @@ void fnr_report_figures_free(fnr_report_figures *f);
 typedef struct {
     const char *word, *shape;
 } fnr_report_sign;
-extern const fnr_report_sign fnr_report_signs[4];
+extern const fnr_report_sign fnr_report_signs[FNR_VERDICTS];
 
 /* Text for elements and attributes: the five special characters become entities, control characters and bytes that are not
  * UTF-8 become U+FFFD. */

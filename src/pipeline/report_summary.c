@@ -8,7 +8,7 @@ static const double odd_rotation_deg = 2.0, odd_scale = 0.02;
 enum { NAMED_MAX = 8 };
 
 typedef struct {
-    size_t count[4];                           /* by verdict */
+    size_t count[FNR_VERDICTS];                     /* by verdict */
     double scale, scale_lo, scale_hi;          /* median and range over registered tiles */
     double rotation, rotation_lo, rotation_hi; /* the same, unwrapped about the median [degrees] */
     double score, score_lo;
@@ -93,13 +93,13 @@ static void write_counts(FILE *out, const fnr_report_table *t, const digest *d)
 {
     fprintf(out, "<p class=\"headline\">%zu of %zu tiles registered</p>\n<div class=\"bar\" aria-hidden=\"true\">",
             d->count[FNR_REGISTERED], t->n_rows);
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < FNR_VERDICTS; k++) {
         if (d->count[k]) {
             fprintf(out, "<span class=\"%s\" style=\"flex:%zu\"></span>", fnr_report_signs[k].word, d->count[k]);
         }
     }
     fputs("</div>\n<ul class=\"counts\" aria-label=\"show or hide by verdict\">\n", out);
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < FNR_VERDICTS; k++) {
         const fnr_report_sign *s = &fnr_report_signs[k];
         if (d->count[k]) {
             fprintf(out,

@@ -90,7 +90,7 @@ static void count_verdicts(const fnr_section *s, fnr_section_summary *out)
 {
     *out = (fnr_section_summary){0};
     for (size_t i = 0; i < s->n_tiles; i++) {
-        size_t *const counts[] = {&out->registered, &out->doubtful, &out->no_content, &out->failed};
+        size_t *const counts[] = {&out->registered, &out->doubtful, &out->no_content, &out->failed, &out->by_neighbours};
         ++*counts[s->tiles[i].reg.verdict];
     }
 }
@@ -106,7 +106,7 @@ static bool process_tiles(fnr_section *s, fnr_error *err)
             return false;
         }
         if (t->reg.verdict == FNR_FAILED || t->reg.verdict == FNR_DOUBTFUL) {
-            fnr_log_info(s->run->log, "%s: %s: %s", t->name, fnr_verdict_name(t->reg.verdict), t->reg.reason);
+            fnr_log_detail(s->run->log, "%s: %s: %s", t->name, fnr_verdict_name(t->reg.verdict), t->reg.reason);
         }
         fnr_progress_update(&progress, (double)(i + 1), "%s: %s", t->name, fnr_verdict_name(t->reg.verdict));
     }
@@ -131,7 +131,7 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
     if (ok && run->dry_run) {
         show_plan(&s);
     } else if (ok) {
-        ok = process_tiles(&s, err);
+        ok = process_tiles(&s, err) && fnr_section_consensus(&s, err);
         count_verdicts(&s, summary);
         s.seconds = fnr_now_s() - start;
         if (ok) {

@@ -49,7 +49,7 @@ typedef struct {
 } fnr_section;
 
 typedef struct {
-    size_t registered, doubtful, no_content, failed;
+    size_t registered, doubtful, no_content, failed, by_neighbours;
     bool outputs_missing;
 } fnr_section_summary;
 
@@ -58,6 +58,7 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
 
 /* Parts, in section_*.c */
 bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error *err);      /* false: cancelled */
+bool fnr_section_consensus(fnr_section *s, fnr_error *err);                                 /* tiles help each other; false: cancelled */
 void fnr_section_export(fnr_section *s, const fnr_section_summary *summary);                /* csv, trakem2, run.json */
 void fnr_section_report(fnr_section *s);                                                       /* report.html */
 /* Is the tile done already?  (--dry-run)  Returns what would run: "predict, register", "register" or "nothing". */

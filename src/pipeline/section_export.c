@@ -96,7 +96,7 @@ static fnr_t2_patch tile_patch(const fnr_section_tile *t)
 
 static bool write_trakem2(const fnr_section *s, fnr_error *err)
 {
-    static const unsigned green = 0x2ca02c, orange = 0xff7f0e;
+    static const unsigned strokes[FNR_VERDICTS] = {[FNR_REGISTERED] = 0x2ca02c, [FNR_DOUBTFUL] = 0xff7f0e, [FNR_BY_NEIGHBOURS] = 0x1f77b4};
     char path[FNR_PATH_MAX];
     fnr_image plane = {0};
     fnr_t2_patch *patches = fnr_calloc(s->n_tiles + 1, sizeof *patches, "list of patches", err);
@@ -110,7 +110,7 @@ static bool write_trakem2(const fnr_section *s, fnr_error *err)
         for (size_t i = 0; i < s->n_tiles; i++) {
             if (s->tiles[i].reg.has_transform) {
                 patches[n] = tile_patch(&s->tiles[i]);
-                styles[n++] = (fnr_t2_style){0.5, s->tiles[i].reg.verdict == FNR_REGISTERED ? green : orange};
+                styles[n++] = (fnr_t2_style){0.5, strokes[s->tiles[i].reg.verdict]};
             }
         }
         fnr_t2_layer layer = {.z = 0, .thickness = fmax(1, 70.0 / s->if_nm), .title = (char *)"section"};
@@ -150,6 +150,7 @@ static cJSON *counts_json(const fnr_section_summary *sum)
     cJSON_AddNumberToObject(counts, "doubtful", (double)sum->doubtful);
     cJSON_AddNumberToObject(counts, "no-content", (double)sum->no_content);
     cJSON_AddNumberToObject(counts, "failed", (double)sum->failed);
+    cJSON_AddNumberToObject(counts, "by-neighbours", (double)sum->by_neighbours);
     return counts;
 }
 

@@ -10,7 +10,7 @@
 #include "src/pipeline/section.h"
 
 typedef struct {
-    fnr_tile em;
+    fnr_em_tile em;
     fnr_image prediction, mbp;
 } pictures;
 

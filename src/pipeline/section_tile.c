@@ -184,7 +184,7 @@ static void store_prediction(fnr_section *s, const fnr_section_tile *tile, const
 static bool predict_tile(fnr_section *s, fnr_section_tile *tile, fnr_image *prediction, fnr_error *err)
 {
     const double start = fnr_now_s();
-    fnr_tile em;
+    fnr_em_tile em;
     if (!fnr_tile_load(tile->path, s->run->config.images.em_nm, s->net_nm, &em, err)) {
         return false;
     }

@@ -56,7 +56,7 @@ static bool save(void *ctx, const fnr_model *m, bool best, fnr_error *err)
     return fnr_model_write(best ? t->job->model_path : t->last_path, m, err);
 }
 
-static cJSON *make_record(const fnr_run *run, const fnr_train_job *job, const fnr_pairs *pairs)
+static cJSON *make_record(const fnr_run *run, const fnr_train_job *job, const fnr_training_set *pairs)
 {
     char now[32];
     cJSON *r = cJSON_CreateObject(), *projects = cJSON_AddArrayToObject(r, "projects"), *val = cJSON_CreateArray();
@@ -146,7 +146,7 @@ static void open_loss_file(training *t)
     }
 }
 
-static bool train_on(fnr_run *run, training *t, const fnr_pairs *pairs, fnr_error *err)
+static bool train_on(fnr_run *run, training *t, const fnr_training_set *pairs, fnr_error *err)
 {
     fnr_model model = {0};
     fnr_train_status final = {0};
@@ -182,17 +182,17 @@ bool fnr_stage_train(fnr_run *run, const fnr_train_job *job, fnr_error *err)
 {
     training t = {.run = run, .job = job};
     fnr_placements placements = {0};
-    fnr_pairs pairs = {0};
+    fnr_training_set pairs = {0};
     bool ok = sibling_path(t.last_path, job->model_path, ".last.safetensors", err) && sibling_path(t.loss_path, job->model_path, ".loss.csv", err) &&
               refuse_overwrite(&t, err) && fnr_run_open_device(run, run->config.compute.winograd_train, err) &&
               fnr_placements_read(job->projects, job->n_projects, &run->config, run->log, &placements, err);
     if (ok && run->dry_run) {
         fnr_log_info(run->log, "would train on %zu tiles for %ld steps and write %s", placements.count, run->config.train.steps, job->model_path);
     } else if (ok) {
-        ok = fnr_pairs_load(&placements, &run->config, run->log, run->cancel, &pairs, err) && train_on(run, &t, &pairs, err);
+        ok = fnr_training_set_load(&placements, &run->config, run->log, run->cancel, &pairs, err) && train_on(run, &t, &pairs, err);
     }
     cJSON_Delete(t.record);
-    fnr_pairs_free(&pairs);
+    fnr_training_set_free(&pairs);
     fnr_placements_free(&placements);
     fnr_run_close_device(run);
     return ok;

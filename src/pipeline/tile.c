@@ -28,12 +28,12 @@ bool fnr_pixel_size(const char *path, double given, const char *option, double *
     return true;
 }
 
-bool fnr_tile_load(const char *path, double em_nm, double net_nm, fnr_tile *out, fnr_error *err)
+bool fnr_tile_load(const char *path, double em_nm, double net_nm, fnr_em_tile *out, fnr_error *err)
 {
     fnr_image file = {0};
     fnr_raster raster = {0};
     fnr_em_source source;
-    fnr_tile t = {0};
+    fnr_em_tile t = {0};
 
     const bool ok = fnr_pixel_size(path, em_nm, "--em-nm", &t.em_nm, err) && fnr_tiff_read(path, NULL, &file, err) &&
                     fnr_raster_from_view(&raster, &file.v, err) && fnr_em_source_open(&source, &raster, path, t.em_nm, net_nm, err) &&
@@ -56,7 +56,7 @@ bool fnr_tile_load(const char *path, double em_nm, double net_nm, fnr_tile *out,
     return ok;
 }
 
-void fnr_tile_free(fnr_tile *t)
+void fnr_tile_free(fnr_em_tile *t)
 {
     fnr_image_free(&t->net);
 }

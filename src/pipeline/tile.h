@@ -14,12 +14,12 @@ typedef struct {
     fnr_transform to_net;  /* TILE -> NET: p' = (p + 0.5) f - 0.5, f = em_nm / net_nm */
     fnr_dtype dtype;       /* of the file */
     double grey_lo, grey_hi; /* display range of the grey values */
-} fnr_tile;
+} fnr_em_tile;
 
 /* em_nm 0 = from the file; neither known is an error that says how to give it.  Refuses tiles that are constant or smaller than
  * 16 network pixels, with the reason. */
-bool fnr_tile_load(const char *path, double em_nm, double net_nm, fnr_tile *out, fnr_error *err);
-void fnr_tile_free(fnr_tile *t);
+bool fnr_tile_load(const char *path, double em_nm, double net_nm, fnr_em_tile *out, fnr_error *err);
+void fnr_tile_free(fnr_em_tile *t);
 
 /* Pixel size to use for a file: `given` when > 0, else the file's own; `option` ("--em-nm") is named in the error. */
 bool fnr_pixel_size(const char *path, double given, const char *option, double *nm, fnr_error *err);
