@@ -196,5 +196,10 @@ bool fnr_section_consensus(fnr_section *s, fnr_error *err)
         ok = help_group(s, &set, g, err);
     }
     fnr_tileset_free(&set);
+    if (!ok && err->code != FNR_E_CANCELLED) { /* every tile has its own verdict already */
+        fnr_log_warn(s->run->log, "the tiles cannot help each other: %s", err->message);
+        *err = (fnr_error){0};
+        ok = true;
+    }
     return ok;
 }
