@@ -6,7 +6,7 @@
 #include "src/core/mem.h"
 #include "src/image/resample.h"
 
-enum { MIN_NET_PX = 16, BAND_ROWS = 128 };
+enum { BAND_ROWS = 128 };
 
 /* Extents at the network's pixel size; refuses what only a wrong pixel size explains. */
 static bool set_size(fnr_em_source *s, const char *path, double em_nm, double net_nm, fnr_error *err)
@@ -17,7 +17,7 @@ static bool set_size(fnr_em_source *s, const char *path, double em_nm, double ne
         s->f = 1;
     }
     const double wf = floor(w * s->f + 1e-6), hf = floor(h * s->f + 1e-6);
-    if (wf < MIN_NET_PX || hf < MIN_NET_PX || wf > 1e6 || hf > 1e6) {
+    if (wf < 1 || hf < 1 || wf > 1e6 || hf > 1e6) {
         return fnr_fail(err, FNR_E_FORMAT, "%s: %d x %d px of %g nm would be %.0f x %.0f px at the network's %g nm; is the pixel size right?", path, w,
                         h, em_nm, wf, hf, net_nm);
     }

@@ -28,6 +28,15 @@ bool fnr_pixel_size(const char *path, double given, const char *option, double *
     return true;
 }
 
+/* Fewer network pixels than this show no structure to register by: most often the pixel size is wrong. */
+enum { MIN_NET_PX = 16 };
+
+static bool large_enough(const char *path, const fnr_em_source *s, double net_nm, fnr_error *err)
+{
+    return (s->w >= MIN_NET_PX && s->h >= MIN_NET_PX) ||
+           fnr_fail(err, FNR_E_FORMAT, "%s: only %d x %d px at the network's %g nm; is the pixel size right?", path, s->w, s->h, net_nm);
+}
+
 bool fnr_tile_load(const char *path, double em_nm, double net_nm, fnr_em_tile *out, fnr_error *err)
 {
     fnr_image file = {0};
@@ -37,6 +46,7 @@ bool fnr_tile_load(const char *path, double em_nm, double net_nm, fnr_em_tile *o
 
     const bool ok = fnr_pixel_size(path, em_nm, "--em-nm", &t.em_nm, err) && fnr_tiff_read(path, NULL, &file, err) &&
                     fnr_raster_from_view(&raster, &file.v, err) && fnr_em_source_open(&source, &raster, path, t.em_nm, net_nm, err) &&
+                    large_enough(path, &source, net_nm, err) &&
                     fnr_image_new(&t.net, source.w, source.h, 1, 1, FNR_F32, err) &&
                     fnr_em_source_read(&source, 0, 0, source.w, source.h, t.net.v.px, err);
     if (ok) {

@@ -96,6 +96,33 @@ prediction_does_not_depend_on_the_tile_size() {
     cmp "$scratch/p0.tif" "$scratch/out1/predict/$(basename "$tile").prediction.tif" || fail "predict and register differ"
 }
 
+# The tensors of a model without its header, whose record holds the time.
+tensors_of() {
+    local header
+    header=$(od -An -t u8 -N 8 "$1")
+    tail -c +$((header + 9)) "$1"
+}
+
+a_killed_training_resumes_bit_for_bit() {
+    make_case
+    recipe="--set net.base_channels=4 --set net.depth=2 --set net.pixel_nm=60 --set train.patch=32 --set train.batch=4 --set train.validate_every=20"
+    projects="$case_dir/manual_a.xml $case_dir/manual_b.xml"
+    expect_status 0 "$FNR_EXE" train $projects -o "$scratch/straight.safetensors" $recipe --steps 120
+    for signal in KILL INT; do
+        "$FNR_EXE" train $projects -o "$scratch/$signal.safetensors" $recipe --steps 120 --set train.checkpoint_s=0 2>/dev/null &
+        local pid=$!
+        for _ in $(seq 1000); do [ -e "$scratch/$signal.last.safetensors" ] && break; sleep 0.01; done
+        kill -$signal $pid 2>/dev/null || true
+        wait $pid 2>/dev/null || true
+        expect_status 0 "$FNR_EXE" train $projects -o "$scratch/$signal.safetensors" $recipe --steps 120 --resume
+        for state in "" .last; do
+            tensors_of "$scratch/straight$state.safetensors" >"$scratch/t0"
+            tensors_of "$scratch/$signal$state.safetensors" >"$scratch/t1"
+            cmp "$scratch/t0" "$scratch/t1" || fail "after SIG$signal and --resume the ${state:-best} state differs"
+        done
+    done
+}
+
 training_runs_stops_and_resumes() {
     make_case
     recipe="--set net.base_channels=4 --set net.depth=2 --set net.pixel_nm=60 --set train.patch=32 --set train.batch=4 --set train.validate_every=10"
@@ -117,4 +144,5 @@ training_runs_stops_and_resumes() {
 }
 
 tap_run all_outputs_are_there_and_valid registered_tiles_lie_where_the_truth_says a_second_run_reuses_everything a_killed_run_continues \
-    threads_change_nothing prediction_does_not_depend_on_the_tile_size training_runs_stops_and_resumes
+    threads_change_nothing prediction_does_not_depend_on_the_tile_size a_killed_training_resumes_bit_for_bit \
+    training_runs_stops_and_resumes
