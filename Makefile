@@ -46,7 +46,7 @@ TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
 TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench-nerve
+.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net bench-nerve
 .DEFAULT_GOAL := all
 
 all: $(EXE) ## build the program
@@ -108,6 +108,11 @@ demo-model: $(EXE) ## train examples/models/demo.safetensors on synthetic sectio
 
 nerve-model: $(EXE) ## train examples/models/nerve-mbp-fast.safetensors on the nerve sections A, B, C (under 30 minutes)
 	tests/bench/nerve_model.sh $(BUILD) examples/models/nerve-mbp-fast.safetensors
+
+bench: bench-net bench-nerve ## measure: speed of the network, registration of the nerve sections
+
+bench-net: $(BUILD)/tests/bench/bench_net ## time training steps and predictions of the backends
+	@$<
 
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)
