@@ -158,7 +158,7 @@ static const struct {
     const char *header;
     size_t data_size;
     const char *message;
-} hostile_headers[] = {
+} hostile[] = {
     {"[]", 0, "does not begin with '{'"},
     {" {}", 0, "does not begin with '{'"},
     {"{}", 4, "4 bytes behind the last tensor"},
@@ -225,10 +225,10 @@ static const struct {
 static void refuses_hostile_headers(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof hostile_headers / sizeof *hostile_headers; i++) {
+    for (size_t i = 0; i < sizeof hostile / sizeof *hostile; i++) {
         size_t size;
-        char *file = make_file(hostile_headers[i].header, strlen(hostile_headers[i].header), hostile_headers[i].data_size, &size);
-        expect_refused(file, size, hostile_headers[i].message);
+        char *file = make_file(hostile[i].header, strlen(hostile[i].header), hostile[i].data_size, &size);
+        expect_refused(file, size, hostile[i].message);
     }
 }
 
