@@ -56,6 +56,12 @@ bool fnr_refine_shift(const fnr_match *m, int level, int reach, fnr_hit *hit, fn
  * scales, until a step moves the tile by less than `tolerance_px` [IF px]; never makes it worse. */
 bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err);
 
+/* --- sharpness.c: a montage may be blurrier than the one the network learnt from (wide field instead of deconvolved).  Matched
+ * against the sharp prediction, its compressed rings look larger than they are, and the scale comes out too large.  Finds the blur
+ * of the prediction under which hit scores best, and refits hit under it.  *blurred is used by m afterwards and owned by the caller
+ * (all zero when no blur helps). */
+bool fnr_match_sharpness(fnr_match *m, const fnr_view *prediction, fnr_hit *hit, fnr_template *blurred, double *blur_px, fnr_error *err);
+
 /* --- uncertainty.c: covariance of {centre x, y [IF px], rotation [rad], log scale} at a fitted pose, from the residuals themselves.
  * *determined is false when the content does not fix all four. */
 bool fnr_pose_covariance(const fnr_match *m, const fnr_pose *pose, double cov[16], bool *determined, fnr_error *err);

@@ -256,8 +256,9 @@ static bool report(const fnr_match *m, const fnr_hit *hits, size_t n, fnr_regist
     return true;
 }
 
-static bool match_tile(const fnr_match *m, fnr_registration *out, fnr_error *err)
+static bool match_tile(fnr_match *m, const fnr_view *prediction, fnr_registration *out, fnr_error *err)
 {
+    fnr_template blurred = {0};
     fnr_hit *hits = NULL;
     size_t n = 0;
     if (!search(m, &hits, &n, err)) {
@@ -267,8 +268,10 @@ static bool match_tile(const fnr_match *m, fnr_registration *out, fnr_error *err
     if (n == 0 || !(hits[0].score > 0)) {
         give_up(out, FNR_DOUBTFUL, "no place in the montage resembles the prediction", 0, 0);
     } else {
-        ok = settle(m, &hits[0], out, err) && report(m, hits, n, out, err);
+        ok = fnr_match_sharpness(m, prediction, &hits[0], &blurred, &out->blur_px, err) && settle(m, &hits[0], out, err) &&
+             report(m, hits, n, out, err);
     }
+    fnr_template_free(&blurred);
     free(hits);
     return ok;
 }
@@ -306,11 +309,11 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
         return true;
     }
     fnr_template tpl;
-    if (!fnr_template_new(&tpl, prediction, target->if_nm, target->n_levels - 1, o.compression_knee, err)) {
+    if (!fnr_template_new(&tpl, prediction, target->if_nm, target->n_levels - 1, o.compression_knee, 0, err)) {
         return false;
     }
-    const fnr_match m = {.target = target, .tpl = &tpl, .opt = &o, .cancel = cancel};
-    const bool ok = match_tile(&m, &r, err);
+    fnr_match m = {.target = target, .tpl = &tpl, .opt = &o, .cancel = cancel};
+    const bool ok = match_tile(&m, prediction, &r, err);
     fnr_template_free(&tpl);
     if (ok) {
         *out = r;
@@ -333,19 +336,24 @@ bool fnr_register_near(const fnr_target *target, const fnr_view *prediction, con
         *out = r;
         return true;
     }
-    if (!fnr_template_new(&tpl, prediction, target->if_nm, target->n_levels - 1, o.compression_knee, err)) {
+    if (!fnr_template_new(&tpl, prediction, target->if_nm, target->n_levels - 1, o.compression_knee, 0, err)) {
         return false;
     }
-    const fnr_match m = {.target = target, .tpl = &tpl, .opt = &o};
+    fnr_match m = {.target = target, .tpl = &tpl, .opt = &o};
+    fnr_template blurred = {0};
     const int parameters = fnr_pose_parameter_count(o.model), finer = target->n_levels > 1 ? 1 : 0;
     bool ok = fnr_pose_from_transform(start, &tpl.size, &hit.pose, err);
     for (int level = finer; ok && level >= 0; level--) {
         ok = fnr_fine(&m, level, parameters, 1e-4, &hit, &s, err);
     }
     if (ok && hit.score > 0) {
+        ok = fnr_match_sharpness(&m, prediction, &hit, &blurred, &r.blur_px, err);
+    }
+    if (ok && hit.score > 0) {
         ok = measure_uncertainty(&m, &hit.pose, &r, err) && report(&m, &hit, 1, &r, err);
     }
     fnr_scratch_free(&s);
+    fnr_template_free(&blurred);
     fnr_template_free(&tpl);
     if (ok) {
         *out = r;

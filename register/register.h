@@ -66,6 +66,7 @@ typedef struct {
     double flow_inliers; /* fraction of flow vectors within 1 IF px of the fit; NaN when not run */
     double flow_rms_px;  /* rms residual of the inliers [IF px] */
     double overlap;      /* fraction of the tile on montage pixels */
+    double blur_px;           /* the montage is this much blurrier than the prediction (Gaussian sigma [IF px]) */
     bool has_covariance;      /* the tile's content fixes all four parameters */
     double covariance[16];    /* of {centre x, y [IF px], rotation [rad], log scale}, row-major */
     double expected_error_px; /* rms displacement over the tile that it stands for [IF px]; NaN without */

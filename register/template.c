@@ -60,11 +60,12 @@ static bool blur(fnr_grid *g, double sigma, fnr_error *err)
     return true;
 }
 
-bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor, fnr_error *err)
+bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor, double blur_px,
+                      fnr_error *err)
 {
     fnr_template out = {.size = {prediction->w, prediction->h, prediction->nm / if_nm}};
     fnr_grid fine = {0};
-    bool ok = read_prediction(prediction, &fine, err);
+    bool ok = read_prediction(prediction, &fine, err) && (blur_px <= 0 || blur(&fine, blur_px / out.size.nominal, err));
     /* First to about the finest pixels that are drawn, then compress: the network's noise is averaged before it is rectified. */
     out.n_levels = 1;
     out.level[0] = fine;

@@ -17,8 +17,9 @@ typedef struct {
     fnr_grid level[FNR_TEMPLATE_LEVELS]; /* level j: 2^j NET px per pixel; compressed intensities in [0, 1) */
 } fnr_template;
 
-/* prediction: finite float view.  Prepares levels for drawing at if_nm * 2^0 .. 2^coarsest. */
-bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor,
+/* prediction: finite float view.  Prepares levels for drawing at if_nm * 2^0 .. 2^coarsest.  blur_px: the prediction is first made
+ * this much blurrier (Gaussian sigma [IF px]), for montages blurrier than what the network learnt; 0 leaves it. */
+bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor, double blur_px,
                       fnr_error *err);
 void fnr_template_free(fnr_template *t);
 
