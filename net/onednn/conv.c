@@ -211,20 +211,15 @@ static bool add_query_arg(fnr_dn_call *call, const fnr_dn_device *dev, int arg, 
     return add_arg(call, dev, arg, dnnl_primitive_desc_query_md(pd, what, index), data, err);
 }
 
-static bool bind_reorder(fnr_dn_call *call, const fnr_dn_device *dev, const dnnl_memory_desc_t *from, float *src, const dnnl_memory_desc_t *to,
-                         float *dst, float *scratch, fnr_error *err)
+/* Scratch memory is the library's own here: the reorder to Winograd weights needs more than the convolution does, by far. */
+static bool bind_reorder(fnr_dn_call *call, const fnr_dn_device *dev, const dnnl_memory_desc_t *from, float *src,
+                         const dnnl_memory_desc_t *to, float *dst, fnr_error *err)
 {
-    dnnl_primitive_attr_t attr;
-    if (!make_attr(false, &attr, err)) {
-        return false;
-    }
     dnnl_primitive_desc_t pd = NULL;
-    bool ok = check(dnnl_reorder_primitive_desc_create(&pd, from, dev->engine, to, dev->engine, attr), "choosing a reorder", err) &&
-              check(dnnl_primitive_create(&call->primitive, pd), "making a reorder", err) && add_arg(call, dev, DNNL_ARG_FROM, from, src, err) &&
-              add_arg(call, dev, DNNL_ARG_TO, to, dst, err) &&
-              add_query_arg(call, dev, DNNL_ARG_SCRATCHPAD, pd, dnnl_query_scratchpad_md, 0, scratch, err);
+    bool ok = check(dnnl_reorder_primitive_desc_create(&pd, from, dev->engine, to, dev->engine, NULL), "choosing a reorder", err) &&
+              check(dnnl_primitive_create(&call->primitive, pd), "making a reorder", err) &&
+              add_arg(call, dev, DNNL_ARG_FROM, from, src, err) && add_arg(call, dev, DNNL_ARG_TO, to, dst, err);
     dnnl_primitive_desc_destroy(pd);
-    dnnl_primitive_attr_destroy(attr);
     return ok;
 }
 
@@ -240,7 +235,7 @@ static bool bind_forward(fnr_dn_conv *c, const fnr_dn_device *dev, const fnr_dn_
            add_query_arg(f, dev, DNNL_ARG_DST, c->forward_pd, dnnl_query_dst_md, 0, narrow, err) &&
            add_query_arg(f, dev, DNNL_ARG_SCRATCHPAD, c->forward_pd, dnnl_query_scratchpad_md, 0, scratch, err) &&
            (!l->with_bias || add_arg(f, dev, DNNL_ARG_BIAS, &l->bias, fnr_dn_plan_data(plan, c->bias_buffer), err)) &&
-           bind_reorder(&c->pack, dev, &l->dense, dense, weights_md(c->forward_pd), weights, scratch, err);
+           bind_reorder(&c->pack, dev, &l->dense, dense, weights_md(c->forward_pd), weights, err);
 }
 
 static bool bind_data(fnr_dn_conv *c, const fnr_dn_device *dev, const fnr_dn_plan *plan, const fnr_dn_conv_data *data, float *dense,
@@ -255,7 +250,7 @@ static bool bind_data(fnr_dn_conv *c, const fnr_dn_device *dev, const fnr_dn_pla
            add_query_arg(d, dev, DNNL_ARG_WEIGHTS, c->data_pd, dnnl_query_weights_md, 0, weights, err) &&
            add_query_arg(d, dev, DNNL_ARG_DIFF_SRC, c->data_pd, dnnl_query_diff_src_md, 0, wide, err) &&
            add_query_arg(d, dev, DNNL_ARG_SCRATCHPAD, c->data_pd, dnnl_query_scratchpad_md, 0, scratch, err) &&
-           (!own || bind_reorder(&c->pack_data, dev, &l->dense, dense, weights_md(c->data_pd), weights, scratch, err));
+           (!own || bind_reorder(&c->pack_data, dev, &l->dense, dense, weights_md(c->data_pd), weights, err));
 }
 
 static bool bind_weights(fnr_dn_conv *c, const fnr_dn_device *dev, const fnr_dn_plan *plan, const fnr_dn_conv_data *data, float *dense,
@@ -271,7 +266,7 @@ static bool bind_weights(fnr_dn_conv *c, const fnr_dn_device *dev, const fnr_dn_
            add_query_arg(w, dev, DNNL_ARG_DIFF_DST, c->weights_pd, dnnl_query_diff_dst_md, 0, narrow, err) &&
            add_arg(w, dev, DNNL_ARG_DIFF_WEIGHTS, md, diff, err) &&
            add_query_arg(w, dev, DNNL_ARG_SCRATCHPAD, c->weights_pd, dnnl_query_scratchpad_md, 0, scratch, err) &&
-           bind_reorder(&c->unpack, dev, md, diff, &l->dense, dense, scratch, err);
+           bind_reorder(&c->unpack, dev, md, diff, &l->dense, dense, err);
 }
 
 bool fnr_dn_conv_bind(fnr_dn_conv *c, const fnr_dn_device *dev, const fnr_dn_plan *plan, const fnr_dn_conv_data *data, float *dense,

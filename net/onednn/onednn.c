@@ -71,6 +71,9 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
     if (mode == FNR_MODE_TRAIN && !s->grads) {
         return fnr_fail(err, FNR_E_INTERNAL, "a training program needs a state made for training");
     }
+    if (!fnr_graph_check(g, shape, mode == FNR_MODE_TRAIN, err)) {
+        return false;
+    }
     fnr_program *p = fnr_calloc(1, sizeof *p, "program", err);
     if (!p) {
         return false;

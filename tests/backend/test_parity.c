@@ -1,5 +1,5 @@
 /* Every other backend against ref, operation by operation, over shapes that fill blocks of channels, spill over them and leave
- * remainders: forward, running statistics, all gradients. */
+ * remainders, on images down to a few pixels: forward, running statistics, all gradients. */
 #include "tests/support/net_rig.h"
 #include "tests/backend/tolerances.h"
 
@@ -19,6 +19,9 @@ static const single singles[] = {
     {"conv3 17->33", FNR_OP_CONV, 3, 33, false, {2, 1, 17, 1, 13, 6}},
     {"conv3 16->16", FNR_OP_CONV, 3, 16, false, {2, 2, 16, 1, 16, 24}},
     {"conv3 48->24", FNR_OP_CONV, 3, 24, false, {2, 1, 48, 1, 9, 30}},
+    {"conv3 64->64 tiny", FNR_OP_CONV, 3, 64, false, {2, 2, 64, 1, 2, 3}},
+    {"conv3 128->128 tiny", FNR_OP_CONV, 3, 128, false, {2, 1, 128, 1, 4, 5}},
+    {"conv3 64->64 odd", FNR_OP_CONV, 3, 64, false, {2, 1, 64, 1, 17, 9}},
     {"conv3 3->5 3D", FNR_OP_CONV, 3, 5, false, {3, 2, 3, 4, 5, 7}},
     {"conv3 16->32 3D", FNR_OP_CONV, 3, 32, false, {3, 1, 16, 6, 4, 10}},
     {"conv3 1->8 3D", FNR_OP_CONV, 3, 8, false, {3, 2, 1, 4, 6, 5}},
