@@ -91,7 +91,7 @@ static fnr_offset_box box_around(double x, double y, double rx, double ry)
     return (fnr_offset_box){x - rx, x + rx, y - ry, y + ry};
 }
 
-static bool stage_pair(const fnr_tile *a, const fnr_tile *b, double stage_error, fnr_pair *p)
+static bool stage_pair(const fnr_tile *a, const fnr_tile *b, double stage_error, fnr_neighbour_pair *p)
 {
     if (fraction_overlapping(a, b) < STAGE_OVERLAP_MIN) {
         return false;
@@ -104,7 +104,7 @@ static bool stage_pair(const fnr_tile *a, const fnr_tile *b, double stage_error,
 }
 
 /* Neither the sign nor the direction of rows and columns is known: images are often flipped or turned after they were named. */
-static bool grid_pair(const fnr_tile *a, const fnr_tile *b, fnr_pair *p)
+static bool grid_pair(const fnr_tile *a, const fnr_tile *b, fnr_neighbour_pair *p)
 {
     const int rows = b->row - a->row, cols = b->col - a->col;
     const double w = a->w > b->w ? a->w : b->w, h = a->h > b->h ? a->h : b->h;
@@ -121,7 +121,7 @@ static bool grid_pair(const fnr_tile *a, const fnr_tile *b, fnr_pair *p)
     return true;
 }
 
-static bool add_pair(fnr_pair_list *list, const fnr_pair *p, fnr_error *err)
+static bool add_pair(fnr_neighbours *list, const fnr_neighbour_pair *p, fnr_error *err)
 {
     if (!fnr_grow(&list->pairs, &list->capacity, list->count, sizeof *list->pairs, "the list of neighbours", err)) {
         return false;
@@ -131,11 +131,11 @@ static bool add_pair(fnr_pair_list *list, const fnr_pair *p, fnr_error *err)
 }
 
 /* Appends the pair (i, j) when these two may overlap; a grid's a is the tile with the smaller row or column. */
-static bool consider(fnr_pair_list *list, const fnr_tileset *set, size_t i, size_t j, const int *site, const fnr_stitch_options *opt,
+static bool consider(fnr_neighbours *list, const fnr_tileset *set, size_t i, size_t j, const int *site, const fnr_stitch_options *opt,
                      fnr_error *err)
 {
     const fnr_tile *a = &set->tiles[i], *b = &set->tiles[j];
-    fnr_pair p = {.link = {.a = (int)i, .b = (int)j}};
+    fnr_neighbour_pair p = {.link = {.a = (int)i, .b = (int)j}};
     bool found = false;
     if (a->has_nominal && b->has_nominal) {
         found = stage_pair(a, b, opt->stage_error, &p);
@@ -151,9 +151,9 @@ static bool consider(fnr_pair_list *list, const fnr_tileset *set, size_t i, size
     return !found || add_pair(list, &p, err);
 }
 
-bool fnr_pairs_find(fnr_pair_list *out, const fnr_tileset *set, const fnr_stitch_options *opt, fnr_error *err)
+bool fnr_neighbours_find(fnr_neighbours *out, const fnr_tileset *set, const fnr_stitch_options *opt, fnr_error *err)
 {
-    fnr_pair_list list = {0};
+    fnr_neighbours list = {0};
     bool unique = false;
     int *site = fnr_calloc(set->count + 1, sizeof *site, "the tiles' grid", err);
     bool ok = site;
@@ -172,15 +172,15 @@ bool fnr_pairs_find(fnr_pair_list *out, const fnr_tileset *set, const fnr_stitch
     }
     free(site);
     if (!ok) {
-        fnr_pairs_free(&list);
+        fnr_neighbours_free(&list);
         return false;
     }
     *out = list;
     return true;
 }
 
-void fnr_pairs_free(fnr_pair_list *list)
+void fnr_neighbours_free(fnr_neighbours *list)
 {
     free(list->pairs);
-    *list = (fnr_pair_list){0};
+    *list = (fnr_neighbours){0};
 }

@@ -17,11 +17,11 @@ static int direction_of(const fnr_link *l)
 }
 
 /* The directions of rows and columns, at right angles, that most of the matches support. */
-static void vote(const fnr_pair_list *list, int directions[2])
+static void vote(const fnr_neighbours *list, int directions[2])
 {
     double votes[2][DIRECTIONS] = {{0}};
     for (size_t i = 0; i < list->count; i++) {
-        const fnr_pair *p = &list->pairs[i];
+        const fnr_neighbour_pair *p = &list->pairs[i];
         if (p->accepted && p->kind != FNR_PAIR_STAGE) {
             votes[p->kind == FNR_PAIR_IN_COL][direction_of(&p->link)] += p->link.significance;
         }
@@ -45,13 +45,13 @@ typedef struct {
 } typical_step;
 
 /* Median over the accepted pairs of one kind and line; every line: line < 0. */
-static typical_step median_step(const fnr_pair_list *list, fnr_pair_kind kind, int line, double *work)
+static typical_step median_step(const fnr_neighbours *list, fnr_neighbour_kind kind, int line, double *work)
 {
     typical_step s = {0};
     for (int d = 0; d < 2; d++) {
         s.count = 0;
         for (size_t i = 0; i < list->count; i++) {
-            const fnr_pair *p = &list->pairs[i];
+            const fnr_neighbour_pair *p = &list->pairs[i];
             if (p->accepted && p->kind == kind && (line < 0 || p->line == line)) {
                 work[s.count++] = d ? p->link.dy : p->link.dx;
             }
@@ -68,19 +68,19 @@ static bool far_from(const fnr_link *l, const typical_step *s, const fnr_tileset
     return fabs(l->dx - s->x) > LINE_TOLERANCE * t->w || fabs(l->dy - s->y) > LINE_TOLERANCE * t->h;
 }
 
-static void take_back_contradictions(fnr_pair_list *list, const fnr_tileset *set, double *work)
+static void take_back_contradictions(fnr_neighbours *list, const fnr_tileset *set, double *work)
 {
     enum { ENOUGH = 3 };
     int directions[2] = {RIGHT, DOWN};
     vote(list, directions);
     for (size_t i = 0; i < list->count; i++) {
-        fnr_pair *p = &list->pairs[i];
+        fnr_neighbour_pair *p = &list->pairs[i];
         if (p->kind != FNR_PAIR_STAGE && direction_of(&p->link) != directions[p->kind == FNR_PAIR_IN_COL]) {
             p->accepted = false;
         }
     }
     for (size_t i = 0; i < list->count; i++) {
-        fnr_pair *p = &list->pairs[i];
+        fnr_neighbour_pair *p = &list->pairs[i];
         if (p->accepted && p->kind != FNR_PAIR_STAGE) {
             const typical_step s = median_step(list, p->kind, p->line, work);
             p->accepted = s.count < ENOUGH || !far_from(&p->link, &s, set);
@@ -88,7 +88,7 @@ static void take_back_contradictions(fnr_pair_list *list, const fnr_tileset *set
     }
 }
 
-size_t fnr_pairs_learn_steps(fnr_pair_list *list, const fnr_tileset *set, const fnr_stitch_options *opt)
+size_t fnr_neighbours_learn_steps(fnr_neighbours *list, const fnr_tileset *set, const fnr_stitch_options *opt)
 {
     size_t located = 0;
     double *work = malloc((list->count + 1) * sizeof *work);
@@ -97,7 +97,7 @@ size_t fnr_pairs_learn_steps(fnr_pair_list *list, const fnr_tileset *set, const 
     }
     take_back_contradictions(list, set, work);
     for (size_t i = 0; i < list->count; i++) {
-        fnr_pair *p = &list->pairs[i];
+        fnr_neighbour_pair *p = &list->pairs[i];
         if (p->accepted || p->kind == FNR_PAIR_STAGE) {
             continue;
         }

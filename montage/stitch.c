@@ -23,7 +23,7 @@ typedef struct {
     fnr_reduction reduction;
     fnr_tile_copy *copies;
     size_t first; /* the first tile that could be loaded */
-    fnr_pair_list pairs;
+    fnr_neighbours pairs;
     bool again; /* second pass: only pairs that have been located since */
     fnr_error *errors; /* of each pair */
 } stitcher;
@@ -86,7 +86,7 @@ static bool load_tiles(stitcher *s, fnr_error *err)
 
 /* ---- matching --------------------------------------------------------------------------------------------------------------------*/
 
-static bool believable(const fnr_pair *p, const fnr_stitch_options *opt)
+static bool believable(const fnr_neighbour_pair *p, const fnr_stitch_options *opt)
 {
     const fnr_link *l = &p->link;
     const bool sure = l->correlation >= CORRELATION_SURE;
@@ -98,7 +98,7 @@ static bool believable(const fnr_pair *p, const fnr_stitch_options *opt)
 static void match_one(void *ctx, size_t i)
 {
     stitcher *s = ctx;
-    fnr_pair *p = &s->pairs.pairs[i];
+    fnr_neighbour_pair *p = &s->pairs.pairs[i];
     if (fnr_cancelled(s->cancel) || p->accepted || (s->again && (p->kind == FNR_PAIR_STAGE || !p->located))) {
         return;
     }
@@ -129,14 +129,14 @@ static int by_tiles(const void *pa, const void *pb)
 
 static bool match_tiles(stitcher *s, fnr_error *err)
 {
-    if (!fnr_pairs_find(&s->pairs, s->set, s->opt, err)) {
+    if (!fnr_neighbours_find(&s->pairs, s->set, s->opt, err)) {
         return false;
     }
     s->errors = fnr_calloc(s->pairs.count + 1, sizeof *s->errors, "the matches", err);
     if (!s->errors || !match_pass(s, err)) {
         return false;
     }
-    if (fnr_pairs_learn_steps(&s->pairs, s->set, s->opt) > 0) {
+    if (fnr_neighbours_learn_steps(&s->pairs, s->set, s->opt) > 0) {
         s->again = true;
         if (!match_pass(s, err)) {
             return false;
@@ -217,7 +217,7 @@ bool fnr_tileset_stitch(fnr_tileset *set, const fnr_stitch_options *opt, const f
     }
     free(s.copies);
     free(s.errors);
-    fnr_pairs_free(&s.pairs);
+    fnr_neighbours_free(&s.pairs);
     if (!ok) {
         forget_results(set);
         if (err) {

@@ -76,16 +76,16 @@ static size_t pairs_of(const char *const *paths, size_t n)
 {
     fnr_error err = {0};
     fnr_tileset set = {0};
-    fnr_pair_list pairs;
+    fnr_neighbours pairs;
     const fnr_stitch_options opt = FNR_STITCH_DEFAULTS;
     for (size_t i = 0; i < n; i++) {
         assert_ok(fnr_tileset_add(&set, paths[i], &err), err);
         set.tiles[i].w = 100;
         set.tiles[i].h = 80;
     }
-    assert_ok(fnr_pairs_find(&pairs, &set, &opt, &err), err);
+    assert_ok(fnr_neighbours_find(&pairs, &set, &opt, &err), err);
     const size_t count = pairs.count;
-    fnr_pairs_free(&pairs);
+    fnr_neighbours_free(&pairs);
     fnr_tileset_free(&set);
     return count;
 }
