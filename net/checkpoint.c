@@ -74,7 +74,8 @@ static bool add_tensor(reader *r, const char *prefix, fnr_pk_text name, const fn
     }
     r->tensor_bytes += t->bytes;
     if (r->tensor_bytes > r->c->size) {
-        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: the tensors are larger than the file: several share one storage", r->path);
+        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: the tensors are larger than the file: several share one storage",
+                        r->path);
     }
     t->name = fnr_strdup(full, r->err);
     r->st.n_tensors += t->name != NULL;
@@ -109,7 +110,8 @@ static bool ends_with(const char *text, const char *end)
 /* Is it a parameter, and in which of the groups does pytorch_fnet put it?  Weight decay: convolution weights, then the rest. */
 static bool in_group(const fnr_st_tensor *t, int group, int n_groups)
 {
-    const bool buffer = ends_with(t->name, ".running_mean") || ends_with(t->name, ".running_var") || ends_with(t->name, ".num_batches_tracked");
+    const bool buffer =
+        ends_with(t->name, ".running_mean") || ends_with(t->name, ".running_var") || ends_with(t->name, ".num_batches_tracked");
     return !buffer && (n_groups == 1 || (t->rank > 1) == (group == 0));
 }
 
@@ -156,14 +158,16 @@ static bool add_moments(reader *r, const fnr_st_tensor *t, const fnr_pk_value *e
     const fnr_pk_text name = {t->name, strlen(t->name)}; /* `t` may move, its name does not */
     long this_step = 0;
     if (!m1 || !m2) {
-        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: the optimiser is not Adam ('%s' lacks exp_avg or exp_avg_sq); read the weights alone", r->path,
+        return fnr_fail(r->err, FNR_E_UNSUPPORTED,
+                        "%s: the optimiser is not Adam ('%s' lacks exp_avg or exp_avg_sq); read the weights alone", r->path,
                         t->name);
     }
     if (!read_step(r, fnr_pickle_get(r->p, entry, "step"), &this_step)) {
         return false;
     }
     if (*step > 0 && this_step != *step) {
-        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: parameters were trained for different numbers of steps (%ld and %ld); read the weights alone",
+        return fnr_fail(r->err, FNR_E_UNSUPPORTED,
+                        "%s: parameters were trained for different numbers of steps (%ld and %ld); read the weights alone",
                         r->path, *step, this_step);
     }
     *step = this_step;
@@ -171,7 +175,8 @@ static bool add_moments(reader *r, const fnr_st_tensor *t, const fnr_pk_value *e
 }
 
 /* One group's ids belong, in order, to the parameters of the group in the order of the state dict. */
-static bool add_group(reader *r, const fnr_pk_value *state, const fnr_pk_value *ids, int group, int n_groups, size_t n_weights, long *step)
+static bool add_group(reader *r, const fnr_pk_value *state, const fnr_pk_value *ids, int group, int n_groups, size_t n_weights,
+                      long *step)
 {
     const fnr_pickle *p = r->p;
     int c = ids && ids->kind == FNR_PK_LIST ? ids->items.first : -1;
@@ -182,14 +187,16 @@ static bool add_group(reader *r, const fnr_pk_value *state, const fnr_pk_value *
         const fnr_pk_value *id = c >= 0 ? &p->values[p->cells[c].value] : NULL;
         const fnr_pk_value *entry = id && id->kind == FNR_PK_INT ? find_state(p, state, id->integer) : NULL;
         if (!entry) {
-            return fnr_fail(r->err, FNR_E_FORMAT, "%s: the optimiser has no state for '%s'; read the weights alone", r->path, r->st.tensors[i].name);
+            return fnr_fail(r->err, FNR_E_FORMAT, "%s: the optimiser has no state for '%s'; read the weights alone", r->path,
+                            r->st.tensors[i].name);
         }
         if (!add_moments(r, &r->st.tensors[i], entry, step)) {
             return false;
         }
         c = p->cells[c].next;
     }
-    return c < 0 || fnr_fail(r->err, FNR_E_FORMAT, "%s: the optimiser has more parameters than the network; read the weights alone", r->path);
+    return c < 0 || fnr_fail(r->err, FNR_E_FORMAT,
+                             "%s: the optimiser has more parameters than the network; read the weights alone", r->path);
 }
 
 static bool add_optimizer(reader *r, const fnr_pk_value *optimizer)
@@ -199,14 +206,16 @@ static bool add_optimizer(reader *r, const fnr_pk_value *optimizer)
     const size_t n_weights = r->st.n_tensors;
     long step = 0;
     if (!state || state->kind != FNR_PK_DICT || !groups || groups->kind != FNR_PK_LIST) {
-        return fnr_fail(r->err, FNR_E_FORMAT, "%s: optimizer_state has no 'state' and 'param_groups'; read the weights alone", r->path);
+        return fnr_fail(r->err, FNR_E_FORMAT, "%s: optimizer_state has no 'state' and 'param_groups'; read the weights alone",
+                        r->path);
     }
     if (state->items.count == 0) {
         return true; /* saved before the first step */
     }
     const int n_groups = groups->items.count;
     if (n_groups < 1 || n_groups > 2 || (size_t)state->items.count > 2 * FNR_PK_MAX_TENSORS) {
-        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: an optimiser with %d groups of parameters; read the weights alone", r->path, n_groups);
+        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: an optimiser with %d groups of parameters; read the weights alone",
+                        r->path, n_groups);
     }
     int c = groups->items.first;
     for (int g = 0; g < n_groups; g++, c = p->cells[c].next) {
@@ -248,19 +257,23 @@ static bool collect(reader *r, bool weights_only, long long *count_iter)
 {
     const fnr_pickle *p = r->p;
     const fnr_pk_value *root = fnr_pickle_root(p), *state = fnr_pickle_get(p, root, "nn_state");
-    const fnr_pk_value *optimizer = fnr_pickle_get(p, root, "optimizer_state"), *iterations = fnr_pickle_get(p, root, "count_iter");
+    const fnr_pk_value *optimizer = fnr_pickle_get(p, root, "optimizer_state"),
+                       *iterations = fnr_pickle_get(p, root, "count_iter");
     *count_iter = iterations && iterations->kind == FNR_PK_INT ? iterations->integer : -1;
     if (!state && fnr_pickle_get(p, root, "conv_out.weight")) {
         return add_state_dict(r, root); /* a bare state dict */
     }
     if (!state || state->kind != FNR_PK_DICT) {
-        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: a PyTorch file, but no checkpoint of pytorch_fnet: it has no 'nn_state'", r->path);
+        return fnr_fail(r->err, FNR_E_UNSUPPORTED, "%s: a PyTorch file, but no checkpoint of pytorch_fnet: it has no 'nn_state'",
+                        r->path);
     }
     const bool training = !weights_only && optimizer && optimizer->kind == FNR_PK_DICT;
-    return add_state_dict(r, state) && (!training || add_optimizer(r, optimizer)) && add_own_texts(r, fnr_pickle_get(p, root, "fnet_register"));
+    return add_state_dict(r, state) && (!training || add_optimizer(r, optimizer)) &&
+           add_own_texts(r, fnr_pickle_get(p, root, "fnet_register"));
 }
 
-bool fnr_checkpoint_read(const char *path, const fnr_checkpoint_read_options *opt, fnr_model *out, long long *count_iter, fnr_error *err)
+bool fnr_checkpoint_read(const char *path, const fnr_checkpoint_read_options *opt, fnr_model *out, long long *count_iter,
+                         fnr_error *err)
 {
     fnr_checkpoint_file c;
     long long iterations = -1;

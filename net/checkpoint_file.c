@@ -41,8 +41,8 @@ static const char *zip_data(fnr_checkpoint_file *c, const fnr_pk_storage *s, fnr
     snprintf(name, sizeof name, "%s/data/%.*s", c->prefix, (int)s->key.size, s->key.data);
     const fnr_zip_entry *e = fnr_zip_find(&c->zip, c->path, name, err);
     if (e && (e->size % element || e->size / element != (uint64_t)s->count)) {
-        fnr_fail(err, FNR_E_FORMAT, "%s: entry '%s' has %zu bytes, the pickle says %lld elements of %zu", c->path, name, e->size, (long long)s->count,
-                 element);
+        fnr_fail(err, FNR_E_FORMAT, "%s: entry '%s' has %zu bytes, the pickle says %lld elements of %zu", c->path, name, e->size,
+                 (long long)s->count, element);
         return NULL;
     }
     return e ? e->data : NULL;
@@ -63,7 +63,8 @@ static bool next_pickle(const fnr_checkpoint_file *c, size_t *at, fnr_pickle *p,
 
 static bool is_magic(const fnr_pk_value *v)
 {
-    static const unsigned char magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19}; /* 0x1950a86a20f9469cfc6c */
+    static const unsigned char magic[10] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9,
+                                            0x20, 0x6a, 0xa8, 0x50, 0x19}; /* 0x1950a86a20f9469cfc6c */
     return v->kind == FNR_PK_BIG && v->text.size == sizeof magic && memcmp(v->text.data, magic, sizeof magic) == 0;
 }
 
@@ -76,7 +77,9 @@ static bool check_head(const fnr_checkpoint_file *c, size_t *at, fnr_error *err)
             return false;
         }
         const fnr_pk_value *v = fnr_pickle_root(&p), *little = fnr_pickle_get(&p, v, "little_endian");
-        const bool ok = i == 0 ? is_magic(v) : i == 1 ? v->kind == FNR_PK_INT && v->integer == 1001 : little && little->integer == 1;
+        const bool ok = i == 0   ? is_magic(v)
+                        : i == 1 ? v->kind == FNR_PK_INT && v->integer == 1001
+                                 : little && little->integer == 1;
         fnr_pickle_free(&p);
         if (!ok) {
             return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: a pickle, but not of torch.save: %s", c->path,
@@ -105,14 +108,16 @@ static bool take_storage(fnr_checkpoint_file *c, fnr_pk_text key, size_t *at, fn
             continue;
         }
         if (s->count != count || __builtin_mul_overflow((size_t)count, s->is_long ? 8 : 4, &wanted)) {
-            return fnr_fail(err, FNR_E_FORMAT, "%s: a storage has %lld elements, the pickle says %lld", c->path, (long long)count, (long long)s->count);
+            return fnr_fail(err, FNR_E_FORMAT, "%s: a storage has %lld elements, the pickle says %lld", c->path, (long long)count,
+                            (long long)s->count);
         }
         bytes = wanted > bytes ? wanted : bytes;
         c->data[i] = c->bytes + *at;
         known = true;
     }
     if (!known || bytes > c->size - *at) {
-        return fnr_fail(err, FNR_E_FORMAT, "%s: %s", c->path, known ? "the file is cut inside a storage" : "a storage that no tensor refers to");
+        return fnr_fail(err, FNR_E_FORMAT, "%s: %s", c->path,
+                        known ? "the file is cut inside a storage" : "a storage that no tensor refers to");
     }
     *at += bytes;
     return true;
@@ -137,7 +142,8 @@ static bool take_storages(fnr_checkpoint_file *c, const fnr_pickle *keys, size_t
             return false;
         }
     }
-    return at == c->size || fnr_fail(err, FNR_E_FORMAT, "%s: %zu bytes behind the last storage belong to none", c->path, c->size - at);
+    return at == c->size ||
+           fnr_fail(err, FNR_E_FORMAT, "%s: %zu bytes behind the last storage belong to none", c->path, c->size - at);
 }
 
 static bool open_stream(fnr_checkpoint_file *c, fnr_error *err)
@@ -164,7 +170,8 @@ bool fnr_checkpoint_open(const char *path, fnr_checkpoint_file *out, fnr_error *
     } else if (c.size >= 2 && (unsigned char)c.bytes[0] == 0x80) {
         ok = open_stream(&c, err);
     } else {
-        ok = fnr_fail(err, FNR_E_FORMAT, "%s: not a PyTorch checkpoint: it begins neither as a zip archive nor as a pickle", path);
+        ok =
+            fnr_fail(err, FNR_E_FORMAT, "%s: not a PyTorch checkpoint: it begins neither as a zip archive nor as a pickle", path);
     }
     if (!ok) {
         fnr_checkpoint_close(&c);

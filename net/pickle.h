@@ -1,6 +1,6 @@
 /* Reads Python pickles as PyTorch writes them (protocol 2), as data: nothing is imported and nothing is called.  Only the opcodes
- * and the five globals that a checkpoint consists of are known; every other one is refused by its name.  The bytes are hostile until
- * proven otherwise: stack, memo and the number of values are bounded, and no step recurses.
+ * and the five globals that a checkpoint consists of are known; every other one is refused by its name.  The bytes are hostile
+ * until proven otherwise: stack, memo and the number of values are bounded, and no step recurses.
  *
  * Opcodes: Python's Lib/pickletools.py.  Globals: collections.OrderedDict, torch._utils._rebuild_tensor (PyTorch before 0.4) and
  * _rebuild_tensor_v2, torch.FloatStorage, torch.LongStorage. */

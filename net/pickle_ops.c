@@ -71,7 +71,8 @@ static bool append_top(fnr_pk_vm *vm, fnr_pk_kind kind, size_t n, bool marked)
     const size_t first = vm->depth - n, below = first - (marked ? 1 : 0);
     const int container = below > 0 ? vm->stack[below - 1] : FNR_PK_MARK;
     if (container == FNR_PK_MARK || vm->p->values[container].kind != kind) {
-        return fnr_pk_fail(vm, FNR_E_FORMAT, "broken: items without a %s to put them into", kind == FNR_PK_LIST ? "list" : "dictionary");
+        return fnr_pk_fail(vm, FNR_E_FORMAT, "broken: items without a %s to put them into",
+                           kind == FNR_PK_LIST ? "list" : "dictionary");
     }
     for (size_t i = first; i < vm->depth; i++) {
         if (vm->stack[i] == FNR_PK_MARK) {
@@ -112,13 +113,15 @@ static bool op_proto(fnr_pk_vm *vm)
 {
     uint32_t version;
     return take_unsigned(vm, 1, &version) &&
-           (version == 2 || fnr_pk_fail(vm, FNR_E_UNSUPPORTED, "pickle protocol %u; PyTorch writes 2 unless told otherwise", version));
+           (version == 2 ||
+            fnr_pk_fail(vm, FNR_E_UNSUPPORTED, "pickle protocol %u; PyTorch writes 2 unless told otherwise", version));
 }
 
 static bool op_stop(fnr_pk_vm *vm)
 {
     vm->stopped = true;
-    return fnr_pk_pop(vm, &vm->p->root) && (vm->depth == 0 || fnr_pk_fail(vm, FNR_E_FORMAT, "broken: values are left on the stack"));
+    return fnr_pk_pop(vm, &vm->p->root) &&
+           (vm->depth == 0 || fnr_pk_fail(vm, FNR_E_FORMAT, "broken: values are left on the stack"));
 }
 
 static bool op_none(fnr_pk_vm *vm)
@@ -251,7 +254,8 @@ static bool op_appends(fnr_pk_vm *vm)
 
 static bool op_setitem(fnr_pk_vm *vm)
 {
-    return vm->depth >= 3 ? append_top(vm, FNR_PK_DICT, 2, false) : fnr_pk_fail(vm, FNR_E_FORMAT, "broken: no key and value to set");
+    return vm->depth >= 3 ? append_top(vm, FNR_PK_DICT, 2, false)
+                          : fnr_pk_fail(vm, FNR_E_FORMAT, "broken: no key and value to set");
 }
 
 static bool op_setitems(fnr_pk_vm *vm)

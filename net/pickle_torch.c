@@ -45,10 +45,11 @@ bool fnr_pk_op_global(fnr_pk_vm *vm)
         }
     }
     const int m = module.size < 100 ? (int)module.size : 100, n = name.size < 100 ? (int)name.size : 100;
-    return fnr_pk_fail(vm, FNR_E_UNSUPPORTED,
-                       "refused: it asks for Python's '%.*s.%.*s'; a checkpoint of a float32 network consists of tensors, texts, numbers "
-                       "and dictionaries alone",
-                       m, module.data, n, name.data);
+    return fnr_pk_fail(
+        vm, FNR_E_UNSUPPORTED,
+        "refused: it asks for Python's '%.*s.%.*s'; a checkpoint of a float32 network consists of tensors, texts, numbers "
+        "and dictionaries alone",
+        m, module.data, n, name.data);
 }
 
 /* ---- tensors --------------------------------------------------------------------------------------------------------------- */
@@ -63,10 +64,12 @@ static bool is_extent(const fnr_pk_value *v)
     return v && v->kind == FNR_PK_INT && v->integer >= 0;
 }
 
-/* size and stride: tuples of integers. Dense C order is what every contiguous tensor has; axes of extent 1 may have any stride. */
+/* size and stride: tuples of integers. Dense C order is what every contiguous tensor has; axes of extent 1 may have any stride.
+ */
 static bool read_extents(fnr_pk_vm *vm, const fnr_pk_value *size, const fnr_pk_value *stride, fnr_pk_tensor *t, int64_t *count)
 {
-    if (!size || size->kind != FNR_PK_TUPLE || !stride || stride->kind != FNR_PK_TUPLE || size->items.count != stride->items.count) {
+    if (!size || size->kind != FNR_PK_TUPLE || !stride || stride->kind != FNR_PK_TUPLE ||
+        size->items.count != stride->items.count) {
         return fail_tensor(vm, "whose extents and strides are no tuples of one length");
     }
     if (size->items.count > FNR_PK_MAX_RANK) {
@@ -134,7 +137,8 @@ bool fnr_pk_op_reduce(fnr_pk_vm *vm)
     if ((which == REBUILD_TENSOR && n == 4) || (which == REBUILD_TENSOR_V2 && (n == 6 || n == 7))) {
         return rebuild_tensor(vm, args);
     }
-    return fnr_pk_fail(vm, FNR_E_UNSUPPORTED, "refused: a call of %s with %d arguments", which >= 0 ? globals[which].name : "something", n);
+    return fnr_pk_fail(vm, FNR_E_UNSUPPORTED, "refused: a call of %s with %d arguments",
+                       which >= 0 ? globals[which].name : "something", n);
 }
 
 /* Attributes of an object. A state dict carries the versions of its modules: nothing that we need. */

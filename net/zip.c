@@ -101,7 +101,8 @@ static bool read_entry(const char *data, size_t size, size_t end, const char *fi
     if (end - *at - CENTRAL_SIZE < name + extra + comment) {
         return fail_zip(file, "its directory is cut", err);
     }
-    *e = (fnr_zip_entry){.name = h + CENTRAL_SIZE, .name_size = name, .crc = (uint32_t)number(h + 16, 4), .method = (int)number(h + 10, 2)};
+    *e = (fnr_zip_entry){
+        .name = h + CENTRAL_SIZE, .name_size = name, .crc = (uint32_t)number(h + 16, 4), .method = (int)number(h + 10, 2)};
     *at += CENTRAL_SIZE + name + extra + comment;
     if (!read_zip64(h + CENTRAL_SIZE + name, extra, &full, &packed, &offset)) {
         return fail_zip(file, "an extra field is cut", err);

@@ -37,8 +37,8 @@ typedef struct {
     size_t size;
 } fnr_zip_item;
 
-/* Writes stored entries in the order given, data at multiples of 64 bytes as PyTorch wants them; no time stamps, so equal contents
- * give equal files. At most 4 GiB in all. Atomic. */
+/* Writes stored entries in the order given, data at multiples of 64 bytes as PyTorch wants them; no time stamps, so equal
+ * contents give equal files. At most 4 GiB in all. Atomic. */
 bool fnr_zip_write(const char *path, const fnr_zip_item *items, size_t n, fnr_error *err);
 
 #endif

@@ -10,7 +10,8 @@
 #include "src/cli/command.h"
 #include "src/core/threads.h"
 
-static const fnr_command *const commands[] = {&fnr_cmd_register, &fnr_cmd_train, &fnr_cmd_predict, &fnr_cmd_evaluate, &fnr_cmd_simulate};
+static const fnr_command *const commands[] = {&fnr_cmd_register, &fnr_cmd_train, &fnr_cmd_predict, &fnr_cmd_evaluate,
+                                              &fnr_cmd_simulate, &fnr_cmd_convert};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static const fnr_option common_options[] = {

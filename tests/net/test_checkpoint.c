@@ -1,5 +1,5 @@
-/* model.p: what PyTorch wrote reads to the same bits, what we write PyTorch reads (tests/cli/test_convert.sh), and hostile files are
- * refused with a reason. */
+/* model.p: what PyTorch wrote reads to the same bits, what we write PyTorch reads (tests/cli/test_convert.sh), and hostile files
+ * are refused with a reason. */
 #include "tests/support/net_case.h"
 
 #include "net/checkpoint.h"
@@ -26,7 +26,8 @@ static fnr_model read_checkpoint(const char *path, long long *count_iter)
     return m;
 }
 
-/* ---- what PyTorch wrote ------------------------------------------------------------------------------------------------------ */
+/* ---- what PyTorch wrote ------------------------------------------------------------------------------------------------------
+ */
 
 /* Every parameter and the recorded moments against the same training run, stored as safetensors. */
 static void check_against(const fnr_model *m, const char *safetensors, size_t n_moments)
@@ -122,7 +123,106 @@ static void weights_alone_when_asked(void **state)
     fnr_model_free(&m);
 }
 
-/* ---- hostile pickles --------------------------------------------------------------------------------------------------------- */
+/* ---- what we write -----------------------------------------------------------------------------------------------------------
+ */
+
+static fnr_model make_state(const fnr_netdesc *desc, bool training)
+{
+    fnr_error err = {0};
+    fnr_model m;
+    assert_ok(fnr_model_new(desc, 5, &m, &err), err);
+    m.pixel_nm = 0.1 + 0.2;
+    m.record = strdup("{\"settings\":{\"train.lr\":\"0.0005\",\"train.beta1\":\"0.75\"}}");
+    m.history = calloc(2, sizeof *m.history);
+    assert_true(m.record && m.history);
+    m.history[0] = (fnr_history_row){10, 1.0 / 3, 0.7, NAN};
+    m.history[1] = (fnr_history_row){20, 1.0 / 7, 0.6, 0.25};
+    m.n_history = m.history_capacity = 2;
+    if (training) {
+        m.moment1 = calloc(m.graph.param_floats, sizeof(float));
+        m.moment2 = calloc(m.graph.param_floats, sizeof(float));
+        assert_true(m.moment1 && m.moment2);
+        for (int i = 0; i < m.graph.n_params; i++) {
+            const fnr_param *p = &m.graph.params[i];
+            for (size_t k = 0; k < p->count && fnr_role_is_trained(p->role); k++) {
+                m.moment1[p->offset + k] = -1.0f / (float)(p->offset + k + 3);
+                m.moment2[p->offset + k] = 1e-40f * (float)(k + 1); /* denormal */
+            }
+        }
+        m.step = 5000000000; /* needs 64 bits */
+        m.loss_sum = 1.0 / 9;
+        m.loss_count = 4;
+    }
+    return m;
+}
+
+static void writes_what_it_reads(void **state)
+{
+    (void)state;
+    static const fnr_netdesc descs[] = {{2, 2, 3, 3, 2}, {3, 1, 1, 2, 1}, {2, 1, 1, 5, 0}};
+    for (int i = 0; i < 12; i++) {
+        const bool training = i & 1;
+        fnr_model a = make_state(&descs[i / 4], training);
+        const char *path = temp_path("ours.p");
+        const size_t bytes = a.graph.param_floats * sizeof(float);
+        long long iterations;
+        fnr_error err = {0};
+        assert_ok(fnr_checkpoint_write(path, &a, i & 2 ? FNR_CHECKPOINT_PAPER : FNR_CHECKPOINT_CURRENT, &err), err);
+        fnr_model b = read_checkpoint(path, &iterations);
+        assert_memory_equal(&a.desc, &b.desc, sizeof a.desc);
+        assert_memory_equal(a.values, b.values, bytes);
+        assert_string_equal(a.record, b.record);
+        assert_true(a.pixel_nm == b.pixel_nm && a.step == b.step && a.loss_sum == b.loss_sum && a.loss_count == b.loss_count);
+        assert_true(iterations == (training ? 5000000000 : 20));
+        assert_int_equal(b.n_history, 2);
+        assert_true(isnan(b.history[0].val_r) && b.history[1].loss == 1.0 / 7);
+        assert_int_equal(b.moment1 != NULL, training);
+        if (training) {
+            assert_memory_equal(a.moment1, b.moment1, bytes);
+            assert_memory_equal(a.moment2, b.moment2, bytes);
+        }
+        fnr_model_free(&a);
+        fnr_model_free(&b);
+    }
+}
+
+static size_t find_bytes(const char *data, size_t size, const char *text)
+{
+    const char *at = memmem(data, size, text, strlen(text));
+    assert_non_null(at);
+    return (size_t)(at - data);
+}
+
+/* Two writes give equal bytes, and every entry's data begin at a multiple of 64. */
+static void archives_are_aligned_and_reproducible(void **state)
+{
+    (void)state;
+    const fnr_netdesc desc = {2, 1, 1, 3, 1};
+    char *data[2];
+    size_t size[2];
+    fnr_error err = {0};
+    fnr_model m = make_state(&desc, true);
+    for (int i = 0; i < 2; i++) {
+        const char *path = temp_path("aligned.p");
+        assert_ok(fnr_checkpoint_write(path, &m, FNR_CHECKPOINT_CURRENT, &err), err);
+        assert_ok(fnr_read_file(path, 1 << 24, &data[i], &size[i], &err), err);
+    }
+    assert_int_equal(size[0], size[1]);
+    assert_memory_equal(data[0], data[1], size[0]);
+    fnr_zip z;
+    assert_ok(fnr_zip_parse(data[0], size[0], "aligned.p", &z, &err), err);
+    assert_true(z.count > 20);
+    for (size_t i = 0; i < z.count; i++) {
+        assert_int_equal((z.entries[i].data - data[0]) % 64, 0);
+    }
+    fnr_zip_free(&z);
+    fnr_model_free(&m);
+    free(data[0]);
+    free(data[1]);
+}
+
+/* ---- hostile pickles ---------------------------------------------------------------------------------------------------------
+ */
 
 static void refuse_pickle(const char *bytes, size_t size, const char *message)
 {
@@ -141,8 +241,8 @@ static void refuse_pickle(const char *bytes, size_t size, const char *message)
     free(copy);
 }
 #define REFUSE(bytes, message) refuse_pickle((bytes), sizeof(bytes) - 1, (message))
-#define STORAGE(count) "ctorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpu" count
-#define PROTO "\x80\2"
+#define STORAGE(count)         "ctorch\nFloatStorage\nX\1\0\0\0000X\3\0\0\0cpu" count
+#define PROTO                  "\x80\2"
 
 static void refuses_pickles_that_are_no_data(void **state)
 {
@@ -168,7 +268,9 @@ static void refuses_broken_pickles(void **state)
 {
     (void)state;
     REFUSE("", "the file is cut");
-    REFUSE(PROTO "X\xff\xff\xff\xff" "ab", "the file is cut: 4294967295 more bytes");
+    REFUSE(PROTO "X\xff\xff\xff\xff"
+                 "ab",
+           "the file is cut: 4294967295 more bytes");
     REFUSE(PROTO "ccollections\nOrdered", "cut inside a name");
     REFUSE(PROTO "\x8a\377\1", "the file is cut");
     REFUSE(PROTO ".", "finds no value");
@@ -188,9 +290,9 @@ static void refuses_broken_pickles(void **state)
 }
 
 /* (storage, 0, size, stride, False, OrderedDict()) with a storage of `count` elements, up to the call. */
-#define TENSOR(count, offset, size, stride) \
-    PROTO "ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storage" STORAGE(count) "tQ" offset size stride "\x89" \
-          "ccollections\nOrderedDict\n)RtR."
+#define TENSOR(count, offset, size, stride)                                                                                      \
+    PROTO "ctorch._utils\n_rebuild_tensor_v2\n((X\7\0\0\0storage" STORAGE(count) "tQ" offset size stride "\x89"                  \
+                                                                                 "ccollections\nOrderedDict\n)RtR."
 
 static void refuses_impossible_tensors(void **state)
 {
@@ -230,7 +332,8 @@ static void bounds_stack_and_values(void **state)
     free(bomb);
 }
 
-/* ---- hostile containers ------------------------------------------------------------------------------------------------------ */
+/* ---- hostile containers ------------------------------------------------------------------------------------------------------
+ */
 
 static void expect_refused(const char *data, size_t size, const char *message)
 {
@@ -261,13 +364,6 @@ static void refuses_cut_files(void **state)
         }
         free(data);
     }
-}
-
-static size_t find_bytes(const char *data, size_t size, const char *text)
-{
-    const char *at = memmem(data, size, text, strlen(text));
-    assert_non_null(at);
-    return (size_t)(at - data);
 }
 
 static void refuses_damaged_archives(void **state)
@@ -323,6 +419,8 @@ int main(void)
         cmocka_unit_test(reads_both_containers_to_the_same_bits),
         cmocka_unit_test(reads_all_layouts_to_the_same_bits),
         cmocka_unit_test(weights_alone_when_asked),
+        cmocka_unit_test(writes_what_it_reads),
+        cmocka_unit_test(archives_are_aligned_and_reproducible),
         cmocka_unit_test(refuses_pickles_that_are_no_data),
         cmocka_unit_test(refuses_broken_pickles),
         cmocka_unit_test(refuses_impossible_tensors),

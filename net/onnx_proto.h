@@ -1,0 +1,41 @@
+/* Field numbers of onnx.proto (IR version 7), those that we use. */
+#ifndef FNR_NET_ONNX_PROTO_H
+#define FNR_NET_ONNX_PROTO_H
+
+enum { ONNX_IR_VERSION = 7, ONNX_FLOAT = 1 };
+
+enum {
+    MODEL_IR_VERSION = 1,
+    MODEL_PRODUCER = 2,
+    MODEL_PRODUCER_VERSION = 3,
+    MODEL_GRAPH = 7,
+    MODEL_OPSET = 8,
+    MODEL_METADATA = 14
+};
+enum { OPSET_DOMAIN = 1, OPSET_VERSION = 2 };
+enum { PAIR_KEY = 1, PAIR_VALUE = 2 };
+enum { GRAPH_NODE = 1, GRAPH_NAME = 2, GRAPH_INITIALIZER = 5, GRAPH_INPUT = 11, GRAPH_OUTPUT = 12 };
+enum { NODE_INPUT = 1, NODE_OUTPUT = 2, NODE_NAME = 3, NODE_OP = 4, NODE_ATTRIBUTE = 5 };
+enum {
+    ATTRIBUTE_NAME = 1,
+    ATTRIBUTE_F = 2,
+    ATTRIBUTE_I = 3,
+    ATTRIBUTE_S = 4,
+    ATTRIBUTE_T = 5,
+    ATTRIBUTE_INTS = 8,
+    ATTRIBUTE_TYPE = 20
+};
+enum { TYPE_FLOAT = 1, TYPE_INT = 2, TYPE_INTS = 7 };
+enum { TENSOR_DIMS = 1, TENSOR_DATA_TYPE = 2, TENSOR_FLOAT_DATA = 4, TENSOR_NAME = 8, TENSOR_RAW_DATA = 9, TENSOR_LOCATION = 14 };
+enum {
+    VALUE_NAME = 1,
+    VALUE_TYPE = 2,
+    VALUE_TENSOR_TYPE = 1,
+    VALUE_ELEMENT = 1,
+    VALUE_SHAPE = 2,
+    SHAPE_DIM = 1,
+    DIM_VALUE = 1,
+    DIM_PARAM = 2
+};
+
+#endif

@@ -1,0 +1,81 @@
+#!/bin/bash
+# Models in other programs' formats: round trips on files that PyTorch wrote, and PyTorch's opinion of what we write.
+. tests/support/tap.sh
+net=$FNR_SHARED/fixtures/net net64=$FNR_SHARED/fixtures/net64
+
+python=
+for p in /usr/bin/python3 python3; do
+    [ -n "$python" ] || ! "$p" -c 'import torch' 2>/dev/null || python=$p
+done
+need_torch() { [ -n "$python" ] || skip "no Python with PyTorch"; }
+convert() { expect_status 0 "$FNR_EXE" convert -q "$@"; }
+torch() { expect_status 0 "$python" tests/cli/torch_check.py "$@"; }
+
+every_checkpoint_round_trips_to_the_same_bytes() {
+    need_shared fixtures/net
+    local p
+    for p in "$net"/*.model.p "$net64"/*/model*.p; do
+        convert "$p" "$scratch/a.safetensors" --pixel-nm 10
+        convert "$scratch/a.safetensors" "$scratch/current.p"
+        convert "$scratch/a.safetensors" "$scratch/paper.p" --paper
+        convert "$scratch/current.p" "$scratch/b.safetensors"
+        convert "$scratch/paper.p" "$scratch/c.safetensors"
+        cmp "$scratch/a.safetensors" "$scratch/b.safetensors"
+        cmp "$scratch/a.safetensors" "$scratch/c.safetensors"
+        convert "$scratch/a.safetensors" "$scratch/weights.safetensors" --weights-only
+        convert "$scratch/a.safetensors" "$scratch/a.onnx"
+        convert "$scratch/a.onnx" "$scratch/d.safetensors"
+        cmp "$scratch/weights.safetensors" "$scratch/d.safetensors"
+    done
+}
+
+pytorch_reads_what_we_write() {
+    need_shared fixtures/net64
+    need_torch
+    local case
+    for case in 2d_m4d2 3d_m4d2; do
+        convert "$net64/$case/model.p" "$scratch/a.safetensors" --pixel-nm 10
+        convert "$scratch/a.safetensors" "$scratch/current.p"
+        convert "$scratch/a.safetensors" "$scratch/paper.p" --paper
+        torch same "$net64/$case/model.p" "$scratch/current.p"
+        torch same "$net64/$case/model.p" "$scratch/paper.p"
+        torch forward "$scratch/current.p" "$net64/$case"
+    done
+}
+
+pytorchs_onnx_exports_are_read() {
+    need_shared fixtures/net64
+    need_torch
+    torch export "$net64/2d_m4d2/model.p" "$scratch/torch"
+    convert "$scratch/torch.plain.onnx" "$scratch/plain.safetensors" --pixel-nm 10
+    convert "$scratch/torch.folded.onnx" "$scratch/folded.safetensors" --pixel-nm 10
+    convert "$net64/2d_m4d2/model.p" "$scratch/weights.safetensors" --weights-only --pixel-nm 10
+    # Equal but for the header, whose record names the source.
+    cmp <(tail -c 32000 "$scratch/plain.safetensors") <(tail -c 32000 "$scratch/weights.safetensors")
+}
+
+wrong_use_is_explained() {
+    expect_status 2 "$FNR_EXE" convert one.p
+    expect_text err 'expected two files, got 1 argument;'
+    expect_status 2 "$FNR_EXE" convert a.safetensors b.txt
+    expect_text err 'b\.txt: the ending tells the format'
+    expect_status 2 "$FNR_EXE" convert a.safetensors b.p --pixel-nm x
+    expect_status 1 "$FNR_EXE" convert "$scratch/absent.p" "$scratch/b.safetensors"
+    expect_text err 'absent\.p'
+    echo "Dear editor, this is a letter." >"$scratch/letter"
+    expect_status 1 "$FNR_EXE" convert "$scratch/letter" "$scratch/letter.safetensors"
+    expect_text err 'letter: no model: neither safetensors nor a PyTorch checkpoint, ONNX or a bioimage\.io package'
+    [ ! -e "$scratch/letter.safetensors" ]
+}
+
+a_pickle_that_runs_code_is_refused() {
+    # The magic number, then os.system('touch SCRATCH/owned').
+    printf '\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.\x80\x02M\xe9\x03.\x80\x02}X\x0d\0\0\0little_endian\x88s.' >"$scratch/evil.p"
+    printf "\\x80\\x02cposix\nsystem\n(X\\x05\\0\\0\\0touchtR." >>"$scratch/evil.p"
+    expect_status 1 "$FNR_EXE" convert "$scratch/evil.p" "$scratch/evil.safetensors"
+    expect_text err "evil\.p: byte .*refused: it asks for Python's 'posix\.system'"
+    [ ! -e "$scratch/evil.safetensors" ]
+}
+
+tap_run every_checkpoint_round_trips_to_the_same_bytes pytorch_reads_what_we_write pytorchs_onnx_exports_are_read wrong_use_is_explained \
+    a_pickle_that_runs_code_is_refused
