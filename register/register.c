@@ -27,6 +27,7 @@ static const fnr_register_options defaults = {.scale_min = 0.92,
                                               .content_contrast = 0.5,
                                               .min_overlap = 0.5,
                                               .min_flow_inliers = 0.6,
+                                              .max_expected_error_px = 1.5,
                                               .compression_knee = 0.3};
 
 fnr_register_options fnr_register_defaults(void)
@@ -40,6 +41,7 @@ static bool complete_options(const fnr_register_options *given, fnr_register_opt
     *o = *given;
     o->min_overlap = o->min_overlap > 0 ? o->min_overlap : defaults.min_overlap;
     o->min_flow_inliers = o->min_flow_inliers > 0 ? o->min_flow_inliers : defaults.min_flow_inliers;
+    o->max_expected_error_px = o->max_expected_error_px > 0 ? o->max_expected_error_px : defaults.max_expected_error_px;
     o->compression_knee = o->compression_knee > 0 ? o->compression_knee : defaults.compression_knee;
     if (o->model == FNR_MODEL_RIGID) {
         o->scale_min = o->scale_max = 1;

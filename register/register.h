@@ -31,6 +31,7 @@ typedef struct {
     double content_contrast; /* maximum over background that counts as myelin [units of the prediction]; 0 takes anything */
     double min_overlap;      /* fraction of a tile that must lie on the montage */
     double min_flow_inliers; /* smaller is doubtful */
+    double max_expected_error_px; /* a place known less well than this is doubtful */
     double compression_knee; /* intensities x become x / (x + knee * typical sheath) before they are compared */
 } fnr_register_options;
 

@@ -61,6 +61,8 @@ static const fnr_setting rows[] = {
     {"register.min_overlap", FNR_SET_FLOAT, AT(reg.min_overlap), 0.05, 1, "0.5", "", NULL, "Fraction of a tile that must lie on the montage."},
     {"register.min_flow_inliers", FNR_SET_FLOAT, AT(reg.min_flow_inliers), 0.01, 1, "0.6", "", NULL,
      "Below this share of residual flow that agrees with the fit a tile is doubtful."},
+    {"register.max_expected_error", FNR_SET_FLOAT, AT(reg.max_expected_error_px), 0.01, 100, "1.5", "IF px", NULL,
+     "A tile whose content fixes its place less well than this is doubtful."},
     {"register.compression_knee", FNR_SET_FLOAT, AT(reg.compression_knee), 0.01, 100, "0.3", "", NULL,
      "Intensities x are compared as x / (x + knee * typical sheath): sheaths differ in brightness."},
     {"register.model", FNR_SET_CHOICE, AT(reg.model), 0, 0, "similarity", "", "rigid similarity affine", "Kind of the final transform."},

@@ -101,6 +101,7 @@ static void by_neighbours(const helping *h, fnr_section_tile *t, const fnr_trans
     char why[sizeof t->reg.reason];
     snprintf(why, sizeof why, "%s", t->reg.reason);
     t->reg.verdict = FNR_BY_NEIGHBOURS;
+    t->reg.score = t->reg.peak_ratio = t->reg.flow_inliers = t->reg.flow_rms_px = NAN; /* they spoke of another place */
     place(h, t, predicted, h->prior);
     snprintf(t->reg.reason, sizeof t->reg.reason, "placed by %d tiles of the section, to about %.1f px (by itself: %.150s)", h->section.agreeing,
              t->reg.expected_error_px, why[0] ? why : "elsewhere");
@@ -121,6 +122,9 @@ static void combine(const helping *h, fnr_section_tile *t, const fnr_registratio
         snprintf(t->reg.reason, sizeof t->reg.reason, "agrees within %.1f px with %d other tiles of the section", apart, h->section.agreeing);
     }
     t->reg.verdict = FNR_REGISTERED;
+    if (own != &t->reg && own->n_candidates <= 1) { /* found near the prediction, without a search */
+        t->reg.peak_ratio = t->reg.flow_inliers = t->reg.flow_rms_px = NAN;
+    }
     t->reg.score = own->score;
     place(h, t, &fused, cov);
 }
@@ -166,9 +170,8 @@ static bool help_group(fnr_section *s, const fnr_tileset *set, int group, fnr_er
     }
     const bool ok = fnr_consensus_find(tiles, s->n_tiles, &options, &h.section, err);
     if (ok && h.section.found) {
-        fnr_log_info(s->run->log, "%d tiles agree on rotation %.2f degrees and scale %.4f of nominal, to %.2f px", h.section.agreeing,
-                     fnr_transform_rotation_deg(&h.section.section), fnr_transform_scale(&h.section.section) * s->if_nm / s->tiles[0].em_nm,
-                     h.section.sd_px * sqrt(2));
+        fnr_log_info(s->run->log, "%d tiles agree on rotation %.2f degrees and scale %.5f, to %.2f px", h.section.agreeing,
+                     fnr_transform_rotation_deg(&h.section.section), fnr_transform_scale(&h.section.section), h.section.sd_px * sqrt(2));
         set_prior(&h);
         for (size_t i = 0; i < s->n_tiles; i++) {
             help_tile(&h, &s->tiles[i], &tiles[i]);

@@ -15,7 +15,8 @@ static void defaults_agree_with_the_register_module(void **state)
                                {a.rotation_max_deg, b.rotation_max_deg}, {a.content_level, b.content_level}, {a.content_fraction, b.content_fraction},
                                {a.candidates, b.candidates}, {a.min_score, b.min_score}, {a.min_peak_ratio, b.min_peak_ratio},
                                {a.max_flow_px, b.max_flow_px}, {a.model, b.model}, {a.content_contrast, b.content_contrast},
-                               {a.min_overlap, b.min_overlap}, {a.min_flow_inliers, b.min_flow_inliers}, {a.compression_knee, b.compression_knee}};
+                               {a.min_overlap, b.min_overlap}, {a.min_flow_inliers, b.min_flow_inliers}, {a.compression_knee, b.compression_knee},
+                               {a.max_expected_error_px, b.max_expected_error_px}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         if (table[i][0] != table[i][1]) {
             fail_msg("row %zu: the table says %g, the module %g", i, table[i][0], table[i][1]);
