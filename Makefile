@@ -46,7 +46,7 @@ TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
 TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net bench-nerve
+.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net bench-nerve bench-paper90
 .DEFAULT_GOAL := all
 
 all: $(EXE) ## build the program
@@ -116,6 +116,11 @@ bench-net: $(BUILD)/tests/bench/bench_net ## time training steps and predictions
 
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)
+
+bench-paper90: $(EXE) ## compare the paper's own 90 registrations with its two annotators
+	@R=$(FNR_SHARED)/data/paper90/registrations.csv; [ -e $$R ] || { echo "skipped: no $$R"; exit 0; }; \
+	$(EXE) evaluate $$R:predicted_tform --manual $$R:ground_truth_forrest --manual $$R:ground_truth_sharmi \
+	    --tile-column path_signal --tile-px 1500 | grep -v '\.tif '
 
 SHARE   := $(DESTDIR)$(PREFIX)/share
 CONFIGS := $(wildcard configs/*.ini)

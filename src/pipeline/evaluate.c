@@ -10,6 +10,7 @@
 #include "src/core/csv.h"
 #include "src/core/fs.h"
 #include "src/core/mem.h"
+#include "src/core/rng.h"
 #include "src/pipeline/pairs.h"
 
 void fnr_eval_free(fnr_eval_set *s)
@@ -29,10 +30,16 @@ static double cell_number(const fnr_csv *t, size_t row, int column, double other
     return end == text ? otherwise : v;
 }
 
-static bool read_csv_row(const fnr_csv *t, size_t i, fnr_eval_row *row, const char *path, fnr_error *err)
+/* Which columns of a table to read. */
+typedef struct {
+    int tile, transform;
+    bool whole_tile; /* the cell identifies the tile as it is; else the file name in it does */
+} columns;
+
+static bool read_csv_row(const fnr_csv *t, const columns *c, size_t i, fnr_eval_row *row, const char *path, fnr_error *err)
 {
-    const char *text = fnr_csv_cell(t, i, fnr_csv_column(t, "transform"));
-    row->tile = fnr_strdup(fnr_path_base(fnr_csv_cell(t, i, fnr_csv_column(t, "tile"))), err);
+    const char *text = fnr_csv_cell(t, i, c->transform), *tile = fnr_csv_cell(t, i, c->tile);
+    row->tile = fnr_strdup(c->whole_tile ? tile : fnr_path_base(tile), err);
     if (!row->tile) {
         return false;
     }
@@ -48,21 +55,30 @@ static bool read_csv_row(const fnr_csv *t, size_t i, fnr_eval_row *row, const ch
     return true;
 }
 
-static bool read_csv(const char *path, fnr_eval_set *out, fnr_error *err)
+static bool read_csv(const char *path_and_column, const char *tile_column, fnr_eval_set *out, fnr_error *err)
 {
+    char path[FNR_PATH_MAX];
     fnr_csv table;
+    snprintf(path, sizeof path, "%s", path_and_column);
+    char *colon = fnr_is_file(path) ? NULL : strrchr(path, ':');
+    if (colon) {
+        *colon = 0;
+    }
     if (!fnr_csv_read(path, &table, err)) {
         return false;
     }
+    const char *tile = tile_column ? tile_column : "tile", *transform = colon ? colon + 1 : "transform";
+    const columns c = {fnr_csv_column(&table, tile), fnr_csv_column(&table, transform), tile_column != NULL};
     bool ok = true;
-    if (fnr_csv_column(&table, "tile") < 0 || fnr_csv_column(&table, "transform") < 0) {
-        ok = fnr_fail(err, FNR_E_FORMAT, "%s: the header has no columns \"tile\" and \"transform\"", path);
+    if (c.tile < 0 || c.transform < 0) {
+        ok = fnr_fail(err, FNR_E_FORMAT, "%s: the header has no column \"%s\"; name others with FILE:COLUMN and --tile-column", path,
+                      c.tile < 0 ? tile : transform);
     }
     fnr_eval_set set = {.rows = ok ? fnr_calloc(table.rows, sizeof *set.rows, "list of tiles", err) : NULL};
     ok = ok && set.rows;
     for (size_t i = 0; ok && i + 1 < table.rows; i++) {
         set.count++;
-        ok = read_csv_row(&table, i, &set.rows[i], path, err);
+        ok = read_csv_row(&table, &c, i, &set.rows[i], path, err);
     }
     fnr_csv_free(&table);
     if (!ok) {
@@ -99,11 +115,11 @@ static bool read_project(const char *path, const char *mbp_match, fnr_eval_set *
     return true;
 }
 
-bool fnr_eval_read(const char *path, const char *mbp_match, fnr_eval_set *out, fnr_error *err)
+bool fnr_eval_read(const char *path, const char *mbp_match, const char *tile_column, fnr_eval_set *out, fnr_error *err)
 {
     const size_t n = strlen(path);
     const bool project = (n > 4 && !strcasecmp(path + n - 4, ".xml")) || (n > 7 && !strcasecmp(path + n - 7, ".xml.gz"));
-    return project ? read_project(path, mbp_match, out, err) : read_csv(path, out, err);
+    return project ? read_project(path, mbp_match, out, err) : read_csv(path, tile_column, out, err);
 }
 
 static const fnr_eval_row *find_tile(const fnr_eval_set *s, const char *tile)
@@ -131,10 +147,29 @@ static bool tile_error(const fnr_eval_row *r, const fnr_eval_row *truth, const f
     return true;
 }
 
+/* 95 % interval of the mean by the percentile bootstrap (Efron 1979); the same for the same errors. */
+static void bootstrap_mean(const double *errors, size_t n, double *lo, double *hi)
+{
+    enum { RESAMPLES = 2000 };
+    double means[RESAMPLES];
+    fnr_rng rng = fnr_rng_at(1, n, 0);
+    for (int k = 0; k < RESAMPLES; k++) {
+        double sum = 0;
+        for (size_t i = 0; i < n; i++) {
+            sum += errors[fnr_rng_below(&rng, n)];
+        }
+        means[k] = sum / (double)n;
+    }
+    gsl_sort(means, 1, RESAMPLES);
+    *lo = gsl_stats_quantile_from_sorted_data(means, 1, RESAMPLES, 0.025);
+    *hi = gsl_stats_quantile_from_sorted_data(means, 1, RESAMPLES, 0.975);
+}
+
 static void summarise(double *errors, size_t n, fnr_eval_summary *s)
 {
-    s->mean = s->sd = s->median = s->p95 = s->worst = NAN;
+    s->mean = s->sd = s->median = s->p95 = s->worst = s->mean_lo = s->mean_hi = NAN;
     if (n > 0) {
+        bootstrap_mean(errors, n, &s->mean_lo, &s->mean_hi);
         gsl_sort(errors, 1, n);
         s->mean = gsl_stats_mean(errors, 1, n);
         s->sd = n > 1 ? gsl_stats_sd(errors, 1, n) : 0;
@@ -152,7 +187,11 @@ static void print_summary(const fnr_eval_options *o, const fnr_eval_summary *s, 
     if (o->if_nm > 0) {
         fprintf(out, " (mean %.1f nm)", s->mean * o->if_nm);
     }
-    fprintf(out, "\ncalled registered: %zu, of them further than %g px from the truth: %zu\n", s->registered, o->success_px, s->registered_wrong);
+    fprintf(out, "; 95 %% interval of the mean %.3f to %.3f", s->mean_lo, s->mean_hi);
+    fputc('\n', out);
+    if (s->registered > 0) {
+        fprintf(out, "called registered: %zu, of them further than %g px from the truth: %zu\n", s->registered, o->success_px, s->registered_wrong);
+    }
 }
 
 bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const fnr_eval_options *options, FILE *out, fnr_eval_summary *summary,

@@ -22,8 +22,9 @@ typedef struct {
     size_t count;
 } fnr_eval_set;
 
-/* CSV columns used: tile, transform, and when present verdict, width, height, myelin_fraction. */
-bool fnr_eval_read(const char *path, const char *mbp_match, fnr_eval_set *out, fnr_error *err);
+/* CSV columns used: tile, transform, and when present verdict, width, height, myelin_fraction.  "FILE.csv:COLUMN" takes the transforms
+ * from another column; tile_column (NULL: "tile", file names without folders) names the column that identifies tiles. */
+bool fnr_eval_read(const char *path, const char *mbp_match, const char *tile_column, fnr_eval_set *out, fnr_error *err);
 void fnr_eval_free(fnr_eval_set *s);
 
 typedef struct {
@@ -36,6 +37,7 @@ typedef struct {
 typedef struct {
     size_t counted, with_transform, within; /* tiles with known truth above min_myelin; of those ... */
     double mean, sd, median, p95, worst;    /* of errors within success_px [IF px]; NaN when there are none */
+    double mean_lo, mean_hi;                /* 95 % bootstrap interval of the mean (2,000 resamples) */
     size_t registered, registered_wrong;    /* verdict registered, over all tiles; of those beyond success_px */
 } fnr_eval_summary;
 

@@ -77,6 +77,29 @@ man_page_knows_every_command() {
     ! command -v man >/dev/null || man --warnings -E UTF-8 -l src/cli/fnet-register.1 2>&1 >/dev/null | (! grep .)
 }
 
+evaluate_compares_tables() {
+    # moved by (3, 4) px everywhere: an error of exactly 5; the second tile is right
+    printf 'tile,verdict,transform,width,height\na.tif,registered,1 0 0 1 3 4,64,48\nb.tif,doubtful,1 0 0 1 0 0,64,48\nc.tif,failed,,0,0\n' >"$scratch/r.csv"
+    printf 'tile,transform,other\na.tif,1 0 0 1 0 0,1 0 0 1 3 4\nb.tif,1 0 0 1 0 0,1 0 0 1 0 0\n' >"$scratch/t.csv"
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/r.csv" --truth "$scratch/t.csv" --success-px 4
+    expect_text out '^a.tif +registered +5\.000'
+    expect_text out 'within 4 px: 1 \(50\.0 %\)'
+    expect_text out 'called registered: 1, of them further than 4 px from the truth: 1'
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/r.csv" --truth "$scratch/t.csv:other"
+    expect_text out 'worst 0\.000'
+    expect_status 1 "$FNR_EXE" evaluate "$scratch/r.csv" --truth "$scratch/t.csv:absent"
+    expect_text err 'no column "absent"'
+    expect_status 2 "$FNR_EXE" evaluate "$scratch/r.csv"
+}
+
+paper90_as_published() {
+    need_shared data/paper90/registrations.csv
+    r=$FNR_SHARED/data/paper90/registrations.csv
+    expect_status 0 "$FNR_EXE" evaluate "$r:predicted_tform" --manual "$r:ground_truth_forrest" --manual "$r:ground_truth_sharmi" \
+        --tile-column path_signal --tile-px 1500
+    [ "$(grep -c 'within 5 px: 86 ' "$scratch/out")" -eq 2 ] || fail "86 of 90 tiles below 5 px, against either annotator"
+}
+
 a_full_pipe_is_an_error() {
     [ -e /dev/full ] || skip "no /dev/full"
     local status=0
@@ -86,4 +109,4 @@ a_full_pipe_is_an_error() {
 }
 
 tap_run help_at_every_level wrong_usage_is_explained settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
-    recipes_are_valid man_page_knows_every_command a_full_pipe_is_an_error
+    recipes_are_valid man_page_knows_every_command evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error
