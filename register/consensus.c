@@ -13,7 +13,7 @@ enum { REFITS = 4 };
 
 fnr_consensus_options fnr_consensus_defaults(void)
 {
-    return (fnr_consensus_options){.tolerance_px = 4, .min_score = 0.2, .min_independent = 2.5};
+    return (fnr_consensus_options){.tolerance_px = 4, .min_score = 0.2, .least_sd_px = 0.3, .min_independent = 2.5};
 }
 
 static fnr_transform shift_to_section(const fnr_consensus_tile *t, double sign)
@@ -88,8 +88,15 @@ static double choose_places(fnr_consensus_tile *tiles, size_t n, const fnr_trans
     return support;
 }
 
-/* Least squares over the corners of the chosen places, weighted by score. */
-static bool fit_section(const fnr_consensus_tile *tiles, size_t n, fnr_transform *section, fnr_error *err)
+/* Inverse variance of a tile's chosen place. */
+static double weight_of(const fnr_consensus_tile *t, const fnr_consensus_options *opt)
+{
+    const double sd = t->sd_px[t->chosen];
+    return 1 / (opt->least_sd_px * opt->least_sd_px + sd * sd);
+}
+
+/* Least squares over the corners of the chosen places. */
+static bool fit_section(const fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_transform *section, fnr_error *err)
 {
     fnr_point *from = fnr_calloc(4 * n, sizeof *from, "section fit", err), *to = fnr_calloc(4 * n, sizeof *to, "section fit", err);
     double *weights = fnr_calloc(4 * n, sizeof *weights, "section fit", err);
@@ -101,7 +108,7 @@ static bool fit_section(const fnr_consensus_tile *tiles, size_t n, fnr_transform
             const fnr_point p = {k & 1 ? t->w - 1 : 0, k & 2 ? t->h - 1 : 0};
             from[m] = (fnr_point){p.x + t->x, p.y + t->y};
             to[m] = fnr_transform_apply(&t->places[t->chosen], p);
-            weights[m++] = t->scores[t->chosen] * t->scores[t->chosen];
+            weights[m++] = weight_of(t, opt);
         }
     }
     ok = ok && fnr_transform_fit(FNR_MODEL_SIMILARITY, from, to, weights, m, section, err);
@@ -176,7 +183,8 @@ static fnr_transform best_hypothesis(fnr_consensus_tile *tiles, size_t n, const 
 }
 
 /* Where the section and the deviation of the neighbours put tile `which`, without its own place. */
-static fnr_transform predict(const fnr_consensus_tile *tiles, size_t n, size_t which, const fnr_transform *section)
+static fnr_transform predict(const fnr_consensus_tile *tiles, size_t n, size_t which, const fnr_transform *section,
+                             const fnr_consensus_options *opt)
 {
     const fnr_consensus_tile *t = &tiles[which];
     const fnr_point c = {t->x + tile_centre(t).x, t->y + tile_centre(t).y};
@@ -190,7 +198,7 @@ static fnr_transform predict(const fnr_consensus_tile *tiles, size_t n, size_t w
         const fnr_point found = fnr_transform_apply(&o->places[o->chosen], oc);
         const double reach = smoothing_tiles * sqrt((double)t->w * t->h);
         const double far = hypot(o->x + oc.x - c.x, o->y + oc.y - c.y) / reach;
-        const double w = exp(-0.5 * far * far) * o->scores[o->chosen] * o->scores[o->chosen];
+        const double w = exp(-0.5 * far * far) * weight_of(o, opt) * opt->least_sd_px * opt->least_sd_px;
         weight += w;
         dx += w * (found.x - expected.x);
         dy += w * (found.y - expected.y);
@@ -207,9 +215,9 @@ static double wrapped_deg(double d)
 }
 
 /* Predicts every tile from the others and measures how well that does where the answer is known. */
-static bool cross_validate(fnr_consensus_tile *tiles, size_t n, fnr_consensus *out, fnr_error *err)
+static bool cross_validate(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_consensus *out, fnr_error *err)
 {
-    double centre = 0, rotation = 0, scale = 0;
+    double centre = 0, rotation = 0, scale = 0, weight = 0;
     for (size_t i = 0; i < n; i++) {
         fnr_consensus_tile *t = &tiles[i];
         t->has_prediction = t->on_grid;
@@ -219,23 +227,25 @@ static bool cross_validate(fnr_consensus_tile *tiles, size_t n, fnr_consensus *o
         const int own = t->chosen;
         fnr_transform without = out->section;
         t->chosen = -1;
-        if (own >= 0 && !fit_section(tiles, n, &without, err)) {
+        if (own >= 0 && !fit_section(tiles, n, opt, &without, err)) {
             return false;
         }
-        t->predicted = predict(tiles, n, i, &without);
+        t->predicted = predict(tiles, n, i, &without, opt);
         t->chosen = own;
         if (own >= 0) {
             const fnr_point p = fnr_transform_apply(&t->predicted, tile_centre(t)), q = fnr_transform_apply(&t->places[own], tile_centre(t));
             const double turn = wrapped_deg(fnr_transform_rotation_deg(&t->places[own]) - fnr_transform_rotation_deg(&t->predicted));
             const double stretch = log(fnr_transform_scale(&t->places[own]) / fnr_transform_scale(&t->predicted));
-            centre += (p.x - q.x) * (p.x - q.x) + (p.y - q.y) * (p.y - q.y);
-            rotation += turn * turn;
-            scale += stretch * stretch;
+            const double w = weight_of(t, opt); /* badly known places would make the section look worse than it is */
+            centre += w * ((p.x - q.x) * (p.x - q.x) + (p.y - q.y) * (p.y - q.y));
+            rotation += w * turn * turn;
+            scale += w * stretch * stretch;
+            weight += w;
         }
     }
-    out->sd_px = sqrt(centre / (2 * out->agreeing));
-    out->sd_rotation_deg = sqrt(rotation / out->agreeing);
-    out->sd_log_scale = sqrt(scale / out->agreeing);
+    out->sd_px = sqrt(centre / (2 * weight));
+    out->sd_rotation_deg = sqrt(rotation / weight);
+    out->sd_log_scale = sqrt(scale / weight);
     return true;
 }
 
@@ -258,7 +268,7 @@ bool fnr_consensus_find(fnr_consensus_tile *tiles, size_t n, const fnr_consensus
     double gate = first_gate * opt->tolerance_px;
     for (int k = 0; k < REFITS && c.section.to == FNR_FRAME_IF; k++) {
         choose_places(tiles, n, &c.section, gate, opt->min_score);
-        if (count_chosen(tiles, n) == 0 || !fit_section(tiles, n, &c.section, NULL)) {
+        if (count_chosen(tiles, n) == 0 || !fit_section(tiles, n, opt, &c.section, NULL)) {
             break;
         }
         gate = fmax(opt->tolerance_px, gate / 2);
@@ -268,7 +278,7 @@ bool fnr_consensus_find(fnr_consensus_tile *tiles, size_t n, const fnr_consensus
         return false;
     }
     c.found = c.agreeing >= 3 && c.independent >= opt->min_independent;
-    if (c.found && !cross_validate(tiles, n, &c, err)) {
+    if (c.found && !cross_validate(tiles, n, opt, &c, err)) {
         return false;
     }
     *out = c;

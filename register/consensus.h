@@ -17,6 +17,7 @@ typedef struct {
     int n_places;  /* candidate places, best first */
     fnr_transform places[FNR_CONSENSUS_PLACES]; /* TILE -> IF */
     double scores[FNR_CONSENSUS_PLACES];        /* in [-1, 1] */
+    double sd_px[FNR_CONSENSUS_PLACES];         /* how well each place is known [IF px] */
     /* Out. */
     int chosen;              /* the place that agrees with the section, -1 none */
     bool has_prediction;     /* the section says where this tile lies */
@@ -26,6 +27,7 @@ typedef struct {
 typedef struct {
     double tolerance_px;    /* places within this mean distance of the section's prediction agree [IF px] */
     double min_score;       /* places below it have no say */
+    double least_sd_px;     /* no place counts as known better than this: the section is deformed */
     double min_independent; /* least support, in tiles' worth of section area that does not overlap */
 } fnr_consensus_options;
 
@@ -34,7 +36,7 @@ typedef struct {
     fnr_transform section; /* SECTION -> IF, least squares over the chosen places */
     int agreeing;          /* tiles with a chosen place */
     double independent;    /* area they cover together, in tiles */
-    /* Cross-validated: how far the chosen places lie from what the other tiles predict (rms, per axis). */
+    /* Cross-validated: how far the chosen places lie from what the other tiles predict (rms per axis, by inverse variance). */
     double sd_px;           /* of the tile's centre [IF px] */
     double sd_rotation_deg, sd_log_scale;
 } fnr_consensus;

@@ -16,6 +16,9 @@ static const double least_sd_px = 0.15, least_sd_rotation_deg = 0.03, least_sd_l
  * another place. */
 static const double gate_sigmas = 4;
 
+/* Of a candidate that was not followed to the end. */
+static const double unknown_sd_px = 2;
+
 static const double radians = M_PI / 180;
 
 typedef struct {
@@ -40,11 +43,13 @@ static void fill_places(const fnr_section *s, const fnr_section_tile *t, fnr_con
 {
     const fnr_registration *r = &t->reg;
     if (r->has_transform && to_tile_frame(s, t, &r->t, &c->places[0])) {
+        c->sd_px[c->n_places] = r->has_covariance ? r->expected_error_px : unknown_sd_px;
         c->scores[c->n_places++] = r->score;
     }
     /* candidate 0 is the place above, before it settled */
     for (int i = 1; i < r->n_candidates && c->n_places > 0 && c->n_places < FNR_CONSENSUS_PLACES; i++) {
         if (to_tile_frame(s, t, &r->candidates[i].t, &c->places[c->n_places])) {
+            c->sd_px[c->n_places] = unknown_sd_px;
             c->scores[c->n_places++] = r->candidates[i].score;
         }
     }

@@ -11,7 +11,7 @@
 static const char *const predict_settings[] = {"images.em_nm", "net.pixel_nm", NULL};
 static const char *const register_settings[] = {"images.if_nm", "images.if_page", "register.", NULL};
 static const fnr_stage predict_stage = {"predict", 1, predict_settings};
-static const fnr_stage register_stage = {"register", 2, register_settings};
+static const fnr_stage register_stage = {"register", 3, register_settings};
 
 typedef struct {
     fnr_digest predict, registration;
@@ -51,6 +51,7 @@ static cJSON *registration_to_json(const fnr_section_tile *tile)
     fnr_record_add_number(json, "content", r->content);
     fnr_record_add_number(json, "flow_inliers", r->flow_inliers);
     fnr_record_add_number(json, "flow_rms_px", r->flow_rms_px);
+    fnr_record_add_number(json, "blur_px", r->blur_px);
     fnr_record_add_number(json, "expected_error_px", r->expected_error_px);
     cJSON *covariance = r->has_covariance ? cJSON_AddArrayToObject(json, "covariance") : NULL;
     for (int i = 0; covariance && i < 16; i++) {
@@ -108,6 +109,7 @@ static bool registration_from_json(const cJSON *json, fnr_section_tile *tile)
     r.flow_inliers = fnr_record_number(json, "flow_inliers", NAN);
     r.flow_rms_px = fnr_record_number(json, "flow_rms_px", NAN);
     tile->register_s = fnr_record_number(json, "seconds", 0);
+    r.blur_px = fnr_record_number(json, "blur_px", 0);
     r.expected_error_px = fnr_record_number(json, "expected_error_px", NAN);
     covariance_from_json(cJSON_GetObjectItemCaseSensitive(json, "covariance"), &r);
     const cJSON *c;
