@@ -43,6 +43,7 @@ int fnr_exit_of(const fnr_error *err);
 /* FNR_E_USAGE with a hint at `fnet-register COMMAND --help`. */
 int fnr_usage_error(fnr_error *err, const char *command, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-extern const fnr_command fnr_cmd_register, fnr_cmd_train, fnr_cmd_predict, fnr_cmd_simulate, fnr_cmd_evaluate, fnr_cmd_convert;
+extern const fnr_command fnr_cmd_register, fnr_cmd_train, fnr_cmd_predict, fnr_cmd_simulate, fnr_cmd_evaluate, fnr_cmd_convert,
+    fnr_cmd_info;
 
 #endif

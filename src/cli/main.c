@@ -11,7 +11,7 @@
 #include "src/core/threads.h"
 
 static const fnr_command *const commands[] = {&fnr_cmd_register, &fnr_cmd_train, &fnr_cmd_predict, &fnr_cmd_evaluate,
-                                              &fnr_cmd_simulate, &fnr_cmd_convert};
+                                              &fnr_cmd_simulate, &fnr_cmd_convert, &fnr_cmd_info};
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static const fnr_option common_options[] = {

@@ -2,7 +2,7 @@
 # The command line: help at every level, settings, messages and exit status.
 . tests/support/tap.sh
 
-commands="register train predict evaluate simulate convert"
+commands="register train predict evaluate simulate convert info"
 
 help_at_every_level() {
     expect_status 0 "$FNR_EXE" --help

@@ -77,5 +77,39 @@ a_pickle_that_runs_code_is_refused() {
     [ ! -e "$scratch/evil.safetensors" ]
 }
 
+info_explains_models() {
+    need_shared fixtures/net64
+    convert "$net64/2d_m4d2/model.p" "$scratch/a.safetensors" --pixel-nm 12.5
+    expect_status 0 "$FNR_EXE" info "$scratch/a.safetensors" "$net64/3d_m4d2/model.p"
+    expect_text out '2D U-Net .*1 channel in, 1 out, 4 base channels, depth 2'
+    expect_text out '^parameters +7969 trained, 208 running' # as the fixtures' README counts them
+    expect_text out '^pixel size +12\.5 nm'
+    expect_text out '^sees +24 px \(0\.3 um\)' # 2 -> 2*2+5 -> 2*9+5, and 1 for conv_out
+    expect_text out 'state after step 3'
+    expect_text out '^converted_from .*2d_m4d2/model\.p'
+    expect_text out '3D U-Net'
+    expect_text out '^parameters +22321 trained'
+}
+
+info_explains_images_and_projects() {
+    # What tifffile says of the same files.
+    expect_status 0 "$FNR_EXE" info tests/fuzz/corpus_tiff/imagej.tif tests/fuzz/corpus_tiff/resolution.tif tests/fuzz/corpus_tiff/lzw.tif
+    expect_text out '^size +9 x 7 px, 3 pages'
+    expect_text out '^pixels +16-bit unsigned'
+    expect_text out "^pixel size +100 x 100 nm, from ImageJ's description"
+    expect_text out '^pixel size +11\.9 x 11\.9 nm, from the resolution tags'
+    expect_text out 'LZW'
+    expect_status 0 "$FNR_EXE" simulate -q "$scratch/case" --rows 2 --cols 2 --tile-px 768
+    local n=$(grep -c "<t2_patch " "$scratch/case/manual_a.xml") # the MBP patch and the EM patches over it
+    [ "$n" -ge 2 ]
+    expect_status 0 "$FNR_EXE" info "$scratch/case/manual_a.xml"
+    expect_text out "^patches +$n in 1 layer"
+    expect_text out "^training pairs +$((n - 1)) EM patch"
+    expect_status 1 "$FNR_EXE" info "$scratch/case"
+    expect_text err 'a folder'
+    expect_status 1 "$FNR_EXE" info tests/cli/test_convert.sh
+    expect_text err 'neither a model .* nor a TIFF, nor a TrakEM2 project'
+}
+
 tap_run every_checkpoint_round_trips_to_the_same_bytes pytorch_reads_what_we_write pytorchs_onnx_exports_are_read wrong_use_is_explained \
-    a_pickle_that_runs_code_is_refused
+    a_pickle_that_runs_code_is_refused info_explains_models info_explains_images_and_projects
