@@ -77,6 +77,27 @@ a_pickle_that_runs_code_is_refused() {
     [ ! -e "$scratch/evil.safetensors" ]
 }
 
+a_package_holds_what_its_description_says() {
+    command -v unzip >/dev/null || skip "no unzip"
+    need_shared fixtures/net64
+    local source sha
+    convert "$net64/2d_m4d2/model.p" "$scratch/a.safetensors" --weights-only --pixel-nm 10
+    convert "$scratch/a.safetensors" "$scratch/a.zip" --author 'A. "B" C' --license CC-BY-4.0 --device ref
+    unzip -tq "$scratch/a.zip" >/dev/null
+    unzip -p "$scratch/a.zip" model.safetensors | cmp - "$scratch/a.safetensors"
+    unzip -p "$scratch/a.zip" bioimageio.yaml >"$scratch/yaml"
+    grep -A1 'source: ' "$scratch/yaml" | sed -n 's/.*source: //p; s/.*sha256: //p' | while read -r source && read -r sha; do
+        [ "$(unzip -p "$scratch/a.zip" "$source" | sha256sum | cut -d' ' -f1)" = "$sha" ] || fail "another digest: $source"
+        echo "$source"
+    done >"$scratch/sources"
+    [ "$(wc -l <"$scratch/sources")" -eq 4 ] # both tensors, weights, attachment
+    expect_text "$scratch/yaml" '^- name: "A\. \\"B\\" C"'
+    convert "$scratch/a.zip" "$scratch/b.safetensors"
+    cmp "$scratch/a.safetensors" "$scratch/b.safetensors"
+    expect_status 2 "$FNR_EXE" convert "$scratch/a.safetensors" "$scratch/b.zip" --name 'no/slashes'
+    expect_text err 'takes 5 to 128 letters'
+}
+
 info_explains_models() {
     need_shared fixtures/net64
     convert "$net64/2d_m4d2/model.p" "$scratch/a.safetensors" --pixel-nm 12.5
@@ -112,4 +133,4 @@ info_explains_images_and_projects() {
 }
 
 tap_run every_checkpoint_round_trips_to_the_same_bytes pytorch_reads_what_we_write pytorchs_onnx_exports_are_read wrong_use_is_explained \
-    a_pickle_that_runs_code_is_refused info_explains_models info_explains_images_and_projects
+    a_pickle_that_runs_code_is_refused a_package_holds_what_its_description_says info_explains_models info_explains_images_and_projects
