@@ -1,4 +1,4 @@
-/* From a whole coarse pixel to a few hundredths of a tile pixel: the best whole-pixel shift of the fine copies by correlation, then
+/* From a whole coarse pixel to a few hundredths of a tile pixel: the best whole-pixel shift of the fine copies by correlation of gradients, then
  * Gauss-Newton on shift and gain (Lucas & Kanade 1981), which has none of the bias towards whole pixels that fitting a parabola to
  * correlations has.  Brightness that varies slowly is taken off inside the compared area, as a plane in each of its blocks: a
  * high-pass of the whole tiles would see other surroundings at the two tiles' borders, which moved narrow overlaps by 1 to 2 px. */
@@ -41,31 +41,29 @@ static rect overlap_rect(const fnr_plane *a, const fnr_plane *b, int dx, int dy,
     return (rect){x, y, imin(a->w - margin_a, b->w + dx - margin_b) - x, imin(a->h - margin_a, b->h + dy - margin_b) - y};
 }
 
+/* Correlation of the gradients: of brightness itself, opposite shading of the two tiles would decide in a half-blank overlap. */
 static double correlation_at(const fnr_plane *a, const fnr_plane *b, int dx, int dy)
 {
     const rect r = overlap_rect(a, b, dx, dy, 0, 0);
-    double sa = 0, sb = 0, saa = 0, sbb = 0, sab = 0;
+    double saa = 0, sbb = 0, sab = 0;
     if (r.w < MIN_SIDE || r.h < MIN_SIDE) {
         return -1;
     }
-    for (int y = r.y; y < r.y + r.h; y++) {
-        const float *pa = a->px + (size_t)y * (size_t)a->w + r.x, *pb = b->px + (size_t)(y - dy) * (size_t)b->w + (r.x - dx);
-        float ra = 0, rb = 0, raa = 0, rbb = 0, rab = 0;
-        for (int x = 0; x < r.w; x++) {
-            ra += pa[x];
-            rb += pb[x];
-            raa += pa[x] * pa[x];
-            rbb += pb[x] * pb[x];
-            rab += pa[x] * pb[x];
+    for (int y = r.y + 1; y < r.y + r.h - 1; y++) {
+        const float *pa = a->px + (ptrdiff_t)y * a->w + r.x, *pb = b->px + (ptrdiff_t)(y - dy) * b->w + (r.x - dx);
+        float raa = 0, rbb = 0, rab = 0;
+        for (int x = 1; x < r.w - 1; x++) {
+            const float ax = pa[x + 1] - pa[x - 1], ay = pa[x + a->w] - pa[x - a->w];
+            const float bx = pb[x + 1] - pb[x - 1], by = pb[x + b->w] - pb[x - b->w];
+            raa += ax * ax + ay * ay;
+            rbb += bx * bx + by * by;
+            rab += ax * bx + ay * by;
         }
-        sa += (double)ra;
-        sb += (double)rb;
         saa += (double)raa;
         sbb += (double)rbb;
         sab += (double)rab;
     }
-    const double n = (double)r.w * (double)r.h, va = saa - sa * sa / n, vb = sbb - sb * sb / n;
-    return va > 0 && vb > 0 ? (sab - sa * sb / n) / sqrt(va * vb) : -1;
+    return saa > 0 && sbb > 0 ? sab / sqrt(saa * sbb) : -1;
 }
 
 /* Climbs to the best whole-pixel shift; false when the best of a neighbourhood keeps lying on its border. */

@@ -14,7 +14,7 @@ typedef struct {
     int w, h, n;
     double x[TILES_MAX], y[TILES_MAX];
     double blob_sigma, spacing; /* [px] */
-    double noise, shading;      /* shading: brightness changes by this much across a tile */
+    double noise, shading;      /* shading: brightness rises by this much across a tile, and falls across the next */
     int blank_from;             /* columns of the section right of this hold nothing */
     int broken;                 /* a tile that does not load; -1 none */
     uint64_t seed;
@@ -61,7 +61,7 @@ static bool load_section(void *ctx, size_t i, fnr_image *out, fnr_error *err)
     const double gain = 18 + 6 * fnr_rng_uniform(&r), offset = 110 + 30 * fnr_rng_uniform(&r);
     for (int y = 0; y < s->h; y++) {
         for (int x = 0; x < s->w; x++) {
-            const double shade = s->shading * ((double)x / s->w - (double)y / s->h);
+            const double shade = (i % 2 ? -s->shading : s->shading) * ((double)x / s->w - (double)y / s->h);
             const double v = offset + gain * ((double)px[y * s->w + x] + shade + s->noise * fnr_rng_normal(&r));
             if (s->dtype == FNR_F32) {
                 *(float *)fnr_at(&out->v, x, y, 0, 0) = (float)v;
