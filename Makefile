@@ -46,7 +46,7 @@ TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
 TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net bench-nerve bench-paper90
+.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net bench-nerve bench-wrong bench-paper90
 .DEFAULT_GOAL := all
 
 all: $(EXE) ## build the program
@@ -116,6 +116,9 @@ bench-net: $(BUILD)/tests/bench/bench_net ## time training steps and predictions
 
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)
+
+bench-wrong: $(EXE) $(BUILD)/tests/bench/bench_wrong_montage ## register against wrong, mirrored and scrambled montages: nothing may be called good
+	@tests/bench/bench_wrong.sh $(BUILD)
 
 bench-paper90: $(EXE) ## compare the paper's own 90 registrations with its two annotators
 	@R=$(FNR_SHARED)/data/paper90/registrations.csv; [ -e $$R ] || { echo "skipped: no $$R"; exit 0; }; \

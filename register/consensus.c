@@ -160,11 +160,20 @@ static bool covered_tiles(const fnr_consensus_tile *tiles, size_t n, double *out
     return true;
 }
 
-/* The hypothesis with the largest support; every place of every tile proposes one. */
-static fnr_transform best_hypothesis(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt)
+static bool agrees(const fnr_consensus_tile *t, int place, const fnr_transform *section, double gate)
+{
+    const fnr_transform expected = tile_under(t, section);
+    return corner_distance(&t->places[place], &expected, t->w, t->h) < gate;
+}
+
+/* The hypothesis with the largest support; every place of every tile proposes one.  Places that agree with `other_than` (NULL: none)
+ * propose none and do not count. */
+static fnr_transform best_hypothesis(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, const fnr_transform *other_than,
+                                     double *support_out)
 {
     fnr_transform best = fnr_transform_identity(FNR_FRAME_ANY);
-    double most = -1;
+    const double gate = first_gate * opt->tolerance_px;
+    double most = 0;
     for (size_t i = 0; i < n; i++) {
         const fnr_consensus_tile *t = &tiles[i];
         for (int k = 0; t->on_grid && k < t->n_places; k++) {
@@ -172,13 +181,17 @@ static fnr_transform best_hypothesis(fnr_consensus_tile *tiles, size_t n, const 
                 continue;
             }
             const fnr_transform section = section_of(t, &t->places[k]);
-            const double support = choose_places(tiles, n, &section, first_gate * opt->tolerance_px, opt->min_score);
+            if (other_than && agrees(t, k, other_than, gate)) {
+                continue;
+            }
+            const double support = choose_places(tiles, n, &section, gate, opt->min_score);
             if (support > most) {
                 most = support;
                 best = section;
             }
         }
     }
+    *support_out = most;
     return best;
 }
 
@@ -260,7 +273,12 @@ static int count_chosen(const fnr_consensus_tile *tiles, size_t n)
 
 bool fnr_consensus_find(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_consensus *out, fnr_error *err)
 {
-    fnr_consensus c = {.section = best_hypothesis(tiles, n, opt)};
+    double support, rival_support;
+    fnr_consensus c = {.section = best_hypothesis(tiles, n, opt, NULL, &support)};
+    if (support > 0) {
+        best_hypothesis(tiles, n, opt, &c.section, &rival_support);
+        c.rival = rival_support / support;
+    }
     for (size_t i = 0; i < n; i++) {
         tiles[i].has_prediction = false;
         tiles[i].chosen = -1;

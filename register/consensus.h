@@ -36,6 +36,7 @@ typedef struct {
     fnr_transform section; /* SECTION -> IF, least squares over the chosen places */
     int agreeing;          /* tiles with a chosen place */
     double independent;    /* area they cover together, in tiles */
+    double rival;          /* support of the best other place of the section, relative to this one's: near 1 = ambiguous */
     /* Cross-validated: how far the chosen places lie from what the other tiles predict (rms per axis, by inverse variance). */
     double sd_px;           /* of the tile's centre [IF px] */
     double sd_rotation_deg, sd_log_scale;

@@ -71,6 +71,8 @@ static const fnr_setting rows[] = {
      "Stitch overlapping tiles by their EM and let them help each other."},
     {"consensus.tolerance", FNR_SET_FLOAT, AT(consensus.tolerance_px), 0.5, 100, "4", "IF px", NULL,
      "Tiles agree when they lie within this distance of where the others put them."},
+    {"consensus.max_rival", FNR_SET_FLOAT, AT(consensus.max_rival), 0, 1, "0.5", "", NULL,
+     "Above this support of a second place, relative to the first, a section is ambiguous and its tiles doubtful."},
     {"consensus.min_score", FNR_SET_FLOAT, AT(consensus.min_score), 0, 1, "0.4", "", NULL,
      "A place found only with the help of the section needs this correlation."},
 

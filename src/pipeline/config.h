@@ -34,7 +34,7 @@ typedef struct {
     fnr_register_options reg;
     struct {
         bool enabled;
-        double tolerance_px, min_score;
+        double tolerance_px, min_score, max_rival;
     } consensus;
     struct {
         int threads;

@@ -153,6 +153,19 @@ static void help_tile(const helping *h, fnr_section_tile *t, const fnr_consensus
     }
 }
 
+/* The montage shows the section twice, or something as like it: no tile can tell which is right. */
+static void doubt_group(fnr_section *s, const fnr_consensus_tile *tiles, double rival)
+{
+    for (size_t i = 0; i < s->n_tiles; i++) {
+        fnr_registration *r = &s->tiles[i].reg;
+        if (tiles[i].on_grid && r->verdict == FNR_REGISTERED) {
+            r->verdict = FNR_DOUBTFUL;
+            snprintf(r->reason, sizeof r->reason, "the section as a whole fits another place of the montage nearly as well (%.0f %% of the support)",
+                     100 * rival);
+        }
+    }
+}
+
 static bool help_group(fnr_section *s, const fnr_tileset *set, int group, fnr_error *err)
 {
     helping h = {.s = s};
@@ -174,7 +187,11 @@ static bool help_group(fnr_section *s, const fnr_tileset *set, int group, fnr_er
         }
     }
     const bool ok = fnr_consensus_find(tiles, s->n_tiles, &options, &h.section, err);
-    if (ok && h.section.found) {
+    if (ok && h.section.found && h.section.rival > s->run->config.consensus.max_rival) {
+        fnr_log_warn(s->run->log, "the section fits two places of the montage nearly as well (%.0f %% of the support): its tiles are doubtful",
+                     100 * h.section.rival);
+        doubt_group(s, tiles, h.section.rival);
+    } else if (ok && h.section.found) {
         fnr_log_info(s->run->log, "%d tiles agree on rotation %.2f degrees and scale %.5f, to %.2f px", h.section.agreeing,
                      fnr_transform_rotation_deg(&h.section.section), fnr_transform_scale(&h.section.section), h.section.sd_px * sqrt(2));
         set_prior(&h);

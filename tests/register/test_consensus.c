@@ -113,6 +113,28 @@ static void overlapping_tiles_are_one_witness(void **state)
     assert_false(c.found);
 }
 
+/* A montage that shows the section twice: both places have all tiles behind them, and the rival says so. */
+static void a_section_seen_twice_is_ambiguous(void **state)
+{
+    (void)state;
+    const int right[TILES] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0};
+    fnr_consensus_tile tiles[TILES];
+    fnr_consensus c;
+    fnr_error err = {0};
+    const fnr_consensus_options o = fnr_consensus_defaults();
+    make(tiles, right, 0.3);
+    assert_ok(fnr_consensus_find(tiles, TILES, &o, &c, &err), err);
+    assert_at_most(c.rival, 0.25); /* wrong places support each other by chance alone: two or three of twelve at most */
+    for (int i = 0; i < TILES; i++) {
+        tiles[i].places[1] = tiles[i].places[0];
+        tiles[i].places[1].m02 += 300;
+        tiles[i].scores[1] = tiles[i].scores[0] - 0.01;
+    }
+    assert_ok(fnr_consensus_find(tiles, TILES, &o, &c, &err), err);
+    assert_true(c.found);
+    assert_true(c.rival > 0.9);
+}
+
 static void nothing_to_agree_on(void **state)
 {
     (void)state;
@@ -161,6 +183,7 @@ int main(void)
         cmocka_unit_test(finds_the_section_among_wrong_places),
         cmocka_unit_test(wrong_places_alone_are_no_section),
         cmocka_unit_test(overlapping_tiles_are_one_witness),
+        cmocka_unit_test(a_section_seen_twice_is_ambiguous),
         cmocka_unit_test(nothing_to_agree_on),
         cmocka_unit_test(fusion_by_hand),
     };
