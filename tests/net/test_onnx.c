@@ -65,9 +65,9 @@ static float *forward(const fnr_model *m, const float *x, const fnr_shape *shape
     const fnr_backend_ops *be = &fnr_backend_ref;
     const fnr_backend_options opt = {.threads = 1};
     fnr_error err = {0};
-    fnr_backend *b;
-    fnr_state *s;
-    fnr_program *p;
+    fnr_backend *b = NULL;
+    fnr_state *s = NULL;
+    fnr_program *p = NULL;
     fnr_shape out;
     assert_ok(be->open(&opt, &b, &err) && be->state_new(b, &m->graph, false, &s, &err), err);
     assert_ok(be->state_write(s, FNR_STATE_VALUES, m->values, &err) && be->program_new(b, s, shape, FNR_MODE_INFER, &p, &err),
