@@ -170,6 +170,18 @@ static const fnr_option *option_of(const option_set *set, int got, int long_inde
     return NULL;
 }
 
+/* The word that getopt_long stumbled over.  It moves words that are no options behind the others, so its position tells nothing;
+ * of a group of letters only the wrong one is named. */
+static void name_culprit(char *out, size_t size, char **argv, int got)
+{
+    const char *word = argv[optind - 1];
+    if (got == '?' && optopt) {
+        snprintf(out, size, "-%c: unknown option", optopt);
+    } else {
+        snprintf(out, size, "%s: %s", word, got == ':' ? "the argument is missing" : "unknown option");
+    }
+}
+
 static bool parse(const fnr_command *c, int argc, char **argv, fnr_args *args, fnr_error *err)
 {
     option_set set = {.shorts = ":"};
@@ -183,24 +195,36 @@ static bool parse(const fnr_command *c, int argc, char **argv, fnr_args *args, f
     optind = 1;
     for (;;) {
         int index = 0;
-        const int at = optind;
         const int got = getopt_long(argc, argv, set.shorts, set.longs, &index);
         if (got == -1) {
             break;
         }
         if (got == ':' || got == '?') {
-            fnr_usage_error(err, c->name, "%s: %s", argv[at < argc ? at : argc - 1], got == ':' ? "the argument is missing" : "unknown option");
+            char culprit[256];
+            name_culprit(culprit, sizeof culprit, argv, got);
+            fnr_usage_error(err, c->name, "%s", culprit);
             return false;
         }
         if (args->n_given == FNR_MAX_OPTIONS) {
             fnr_usage_error(err, c->name, "more than %d options", FNR_MAX_OPTIONS);
             return false;
         }
-        args->options[args->n_given] = option_of(&set, got, index);
+        const fnr_option *option = option_of(&set, got, index);
+        if (optarg && !*optarg) { /* most often a variable of the shell that was never set */
+            fnr_usage_error(err, c->name, "--%s: its argument is empty", option->name);
+            return false;
+        }
+        args->options[args->n_given] = option;
         args->values[args->n_given++] = optarg ? optarg : "";
     }
     args->positional = (const char *const *)argv + optind;
     args->n_positional = argc - optind;
+    for (int i = 0; i < args->n_positional; i++) {
+        if (!args->positional[i][0]) {
+            fnr_usage_error(err, c->name, "argument %d is empty", i + 1);
+            return false;
+        }
+    }
     return true;
 }
 

@@ -20,8 +20,16 @@ help_at_every_level() {
 wrong_usage_is_explained() {
     expect_status 2 "$FNR_EXE" train --no-such-option
     expect_text err '--no-such-option: unknown option; see .fnet-register train --help'
+    expect_status 2 "$FNR_EXE" em mbp.tif --no-such-option # behind words that are no options
+    expect_text err ': --no-such-option: unknown option'
+    expect_status 2 "$FNR_EXE" em mbp.tif -nZ
+    expect_text err ': -Z: unknown option'
     expect_status 2 "$FNR_EXE" predict -m
-    expect_text err 'argument is missing'
+    expect_text err ': -m: the argument is missing'
+    expect_status 2 "$FNR_EXE" em mbp.tif -m x -o "" # an unset variable must not mean the working folder
+    expect_text err ' --output: its argument is empty'
+    expect_status 2 "$FNR_EXE" "" mbp.tif -m x -o y
+    expect_text err 'argument 1 is empty'
     expect_status 2 "$FNR_EXE" one_folder -m x -o y
     expect_text err 'expected a folder of EM tiles and one MBP image, got 1 argument'
     expect_status 2 "$FNR_EXE" a b -o y
