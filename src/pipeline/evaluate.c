@@ -30,6 +30,13 @@ static double cell_number(const fnr_csv *t, size_t row, int column, double other
     return end == text ? otherwise : v;
 }
 
+/* Extent of a tile [px]; 0 when the cell holds none. */
+static int cell_extent(const fnr_csv *t, size_t row, int column)
+{
+    const double v = cell_number(t, row, column, 0);
+    return v >= 1 && v <= 1e6 ? (int)v : 0;
+}
+
 /* Which columns of a table to read. */
 typedef struct {
     int tile, transform;
@@ -44,8 +51,8 @@ static bool read_csv_row(const fnr_csv *t, const columns *c, size_t i, fnr_eval_
         return false;
     }
     snprintf(row->verdict, sizeof row->verdict, "%s", fnr_csv_cell(t, i, fnr_csv_column(t, "verdict")));
-    row->w = (int)cell_number(t, i, fnr_csv_column(t, "width"), 0);
-    row->h = (int)cell_number(t, i, fnr_csv_column(t, "height"), 0);
+    row->w = cell_extent(t, i, fnr_csv_column(t, "width"));
+    row->h = cell_extent(t, i, fnr_csv_column(t, "height"));
     row->myelin_fraction = cell_number(t, i, fnr_csv_column(t, "myelin_fraction"), NAN);
     row->has_transform = text[0] != 0;
     if (row->has_transform && !fnr_transform_parse(text, FNR_FRAME_TILE, FNR_FRAME_IF, &row->t, err)) {
@@ -165,6 +172,19 @@ static void bootstrap_mean(const double *errors, size_t n, double *lo, double *h
     *hi = gsl_stats_quantile_from_sorted_data(means, 1, RESAMPLES, 0.975);
 }
 
+/* A tile that the result does not mention was not found either: it must not go unseen. */
+static size_t print_missing(const fnr_eval_set *result, const fnr_eval_set *truth, FILE *out)
+{
+    size_t missing = 0;
+    for (size_t i = 0; i < truth->count; i++) {
+        if (truth->rows[i].has_transform && !find_tile(result, truth->rows[i].tile)) {
+            fprintf(out, "%-28s not in the result\n", truth->rows[i].tile);
+            missing++;
+        }
+    }
+    return missing;
+}
+
 static void summarise(double *errors, size_t n, fnr_eval_summary *s)
 {
     s->mean = s->sd = s->median = s->p95 = s->worst = s->mean_lo = s->mean_hi = NAN;
@@ -183,12 +203,16 @@ static void print_summary(const fnr_eval_options *o, const fnr_eval_summary *s, 
 {
     fprintf(out, "tiles counted%s: %zu; with a transform: %zu; within %g px: %zu (%.1f %%)\n", o->min_myelin > 0 ? " (enough myelin)" : "", s->counted,
             s->with_transform, o->success_px, s->within, s->counted ? 100.0 * (double)s->within / (double)s->counted : 0.0);
-    fprintf(out, "error of those: mean %.3f +- %.3f, median %.3f, 95 %% %.3f, worst %.3f IF px", s->mean, s->sd, s->median, s->p95, s->worst);
-    if (o->if_nm > 0) {
-        fprintf(out, " (mean %.1f nm)", s->mean * o->if_nm);
+    if (s->within > 0) {
+        fprintf(out, "error of those: mean %.3f +- %.3f, median %.3f, 95 %% %.3f, worst %.3f IF px", s->mean, s->sd, s->median, s->p95, s->worst);
+        if (o->if_nm > 0) {
+            fprintf(out, " (mean %.1f nm)", s->mean * o->if_nm);
+        }
+        fprintf(out, "; 95 %% interval of the mean %.3f to %.3f\n", s->mean_lo, s->mean_hi);
     }
-    fprintf(out, "; 95 %% interval of the mean %.3f to %.3f", s->mean_lo, s->mean_hi);
-    fputc('\n', out);
+    if (s->missing > 0) {
+        fprintf(out, "tiles of the truth that are not in the result: %zu (not counted)\n", s->missing);
+    }
     if (s->registered > 0) {
         fprintf(out, "called registered: %zu, of them further than %g px from the truth: %zu\n", s->registered, o->success_px, s->registered_wrong);
     }
@@ -198,7 +222,7 @@ bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const f
                   fnr_error *err)
 {
     fnr_eval_summary s = {0};
-    size_t n = 0;
+    size_t n = 0, common = 0;
     double *errors = fnr_calloc(result->count + 1, sizeof *errors, "list of errors", err);
     if (!errors) {
         return false;
@@ -214,6 +238,7 @@ bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const f
             free(errors);
             return false;
         }
+        common++;
         const bool counts = !(t->myelin_fraction <= options->min_myelin), within = px <= options->success_px;
         fprintf(out, "%-28s %-13s %10.3f %10.4f%s\n", r->tile, r->verdict, px, t->myelin_fraction, counts ? "" : "  (not counted)");
         s.counted += counts;
@@ -226,8 +251,13 @@ bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const f
         s.registered += registered;
         s.registered_wrong += registered && !within;
     }
+    s.missing = print_missing(result, truth, out);
     summarise(errors, n, &s);
     free(errors);
+    if (common == 0) {
+        return fnr_fail(err, FNR_E_FORMAT, "none of the %zu tiles of the truth is among the %zu tiles of the result: do both speak of the same section?",
+                        truth->count, result->count);
+    }
     print_summary(options, &s, out);
     *summary = s;
     return true;

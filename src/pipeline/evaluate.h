@@ -39,10 +39,11 @@ typedef struct {
     double mean, sd, median, p95, worst;    /* of errors within success_px [IF px]; NaN when there are none */
     double mean_lo, mean_hi;                /* 95 % bootstrap interval of the mean (2,000 resamples) */
     size_t registered, registered_wrong;    /* verdict registered, over all tiles; of those beyond success_px */
+    size_t missing;                         /* tiles with known truth that the result does not mention */
 } fnr_eval_summary;
 
 /* Compares by tile name; prints a table of tiles and the figures to `out`.  The error of a tile is the mean displacement over its
- * area between the two transforms [IF px]. */
+ * area between the two transforms [IF px].  Fails when the two sets have no tile in common. */
 bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const fnr_eval_options *options, FILE *out, fnr_eval_summary *summary,
                   fnr_error *err);
 

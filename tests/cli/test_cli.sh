@@ -116,5 +116,23 @@ a_full_pipe_is_an_error() {
     expect_text err 'standard output'
 }
 
+evaluate_wants_tiles_in_common() {
+    printf 'tile,verdict,transform,width,height\na.tif,registered,1 0 0 1 3 0,60,40\nb.tif,doubtful,,60,40\n' >"$scratch/result.csv"
+    printf 'tile,transform\na.tif,1 0 0 1 0 4\nc.tif,1 0 0 1 0 0\n' >"$scratch/truth.csv"
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/result.csv" --truth "$scratch/truth.csv" --success-px 5.1
+    expect_text out 'within 5\.1 px: 1 '
+    expect_text out 'mean 5\.000'
+    expect_text out '^c\.tif +not in the result'
+    expect_text out 'not in the result: 1 '
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/result.csv" --truth "$scratch/truth.csv" --success-px 4.9
+    ! grep -q 'mean nan' "$scratch/out" || fail "figures of no tiles are printed"
+    printf 'tile,transform\nc.tif,1 0 0 1 0 0\n' >"$scratch/truth.csv"
+    expect_status 1 "$FNR_EXE" evaluate "$scratch/result.csv" --truth "$scratch/truth.csv"
+    expect_text err 'none of the 1 tiles of the truth is among the 2 tiles of the result'
+    printf 'tile,transform,width,height\na.tif,1 0 0 1 0 4,1e300,-3\n' >"$scratch/result.csv"
+    expect_status 2 "$FNR_EXE" evaluate "$scratch/result.csv" --truth "$scratch/result.csv"
+    expect_text err 'a\.tif: its size is in neither file'
+}
+
 tap_run help_at_every_level wrong_usage_is_explained settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
-    recipes_are_valid man_page_knows_every_command evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error
+    recipes_are_valid man_page_knows_every_command evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common
