@@ -23,6 +23,12 @@ bool fnr_is_file(const char *path)
     return stat(path, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+bool fnr_same_file(const char *a, const char *b)
+{
+    struct stat sa, sb;
+    return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
+}
+
 bool fnr_mkdirs(const char *path, fnr_error *err)
 {
     char part[FNR_PATH_MAX];

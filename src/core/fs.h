@@ -22,6 +22,8 @@ bool fnr_path_relative(char out[FNR_PATH_MAX], const char *target, const char *f
 
 bool fnr_is_dir(const char *path);
 bool fnr_is_file(const char *path);
+/* Do both names lead to one existing file, through links too? */
+bool fnr_same_file(const char *a, const char *b);
 bool fnr_mkdirs(const char *path, fnr_error *err);
 
 typedef struct {

@@ -99,33 +99,85 @@ static bool is_tiff_path(const char *path)
     return dot && (!strcasecmp(dot, ".tif") || !strcasecmp(dot, ".tiff"));
 }
 
-static bool output_path(const fnr_predict_job *job, const char *input, char path[FNR_PATH_MAX], fnr_error *err)
+/* ---- which file goes where ------------------------------------------------------------------------------------------------- */
+
+static char *output_path(const fnr_predict_job *job, const char *input, fnr_error *err)
 {
-    char stem[512], name[600];
-    if (job->n_inputs == 1 && is_tiff_path(job->output)) {
-        snprintf(path, FNR_PATH_MAX, "%s", job->output);
-        return true;
+    char stem[512], name[600], path[FNR_PATH_MAX];
+    if (job->n_inputs == 1 && is_tiff_path(job->output) && !fnr_is_dir(job->output)) {
+        return fnr_strdup(job->output, err);
     }
     fnr_path_stem(stem, sizeof stem, input);
     snprintf(name, sizeof name, "%s.prediction.tif", stem);
-    return fnr_mkdirs(job->output, err) && fnr_path_join(path, job->output, name, err);
+    return fnr_path_join(path, job->output, name, err) ? fnr_strdup(path, err) : NULL;
 }
 
-static bool predict_all(predicting *p, size_t *n_failed, fnr_error *err)
+/* A prediction may take the place neither of an input nor of another prediction: that would lose data without a word. */
+static bool output_is_free(const fnr_predict_job *job, char *const *paths, size_t i, fnr_error *err)
+{
+    for (size_t k = 0; k < job->n_inputs; k++) {
+        if (fnr_same_file(paths[i], job->inputs[k])) {
+            return fnr_fail(err, FNR_E_USAGE, "-o %s: the prediction of %s would overwrite the input %s", job->output, job->inputs[i], job->inputs[k]);
+        }
+    }
+    for (size_t k = 0; k < i; k++) {
+        if (!strcmp(paths[i], paths[k])) {
+            return fnr_fail(err, FNR_E_USAGE, "%s and %s would both be predicted into %s; give each a folder of its own", job->inputs[k],
+                            job->inputs[i], paths[i]);
+        }
+    }
+    return true;
+}
+
+static void free_outputs(char **paths, size_t n)
+{
+    for (size_t i = 0; paths && i < n; i++) {
+        free(paths[i]);
+    }
+    free(paths);
+}
+
+/* The output of every input, before any work; NULL when they would clash. */
+static char **plan_outputs(const fnr_predict_job *job, fnr_error *err)
+{
+    if (job->n_inputs > 1 && is_tiff_path(job->output) && !fnr_is_dir(job->output)) {
+        fnr_fail(err, FNR_E_USAGE, "-o %s: %zu images need a folder to go to", job->output, job->n_inputs);
+        return NULL;
+    }
+    char **paths = fnr_calloc(job->n_inputs, sizeof *paths, "list of outputs", err);
+    bool ok = paths != NULL;
+    for (size_t i = 0; ok && i < job->n_inputs; i++) {
+        paths[i] = output_path(job, job->inputs[i], err);
+        ok = paths[i] && output_is_free(job, paths, i, err);
+    }
+    if (!ok) {
+        free_outputs(paths, job->n_inputs);
+        paths = NULL;
+    }
+    return paths;
+}
+
+static bool make_folder_of(const char *path, fnr_error *err)
+{
+    char dir[FNR_PATH_MAX];
+    fnr_path_dir(dir, path);
+    return fnr_mkdirs(dir, err);
+}
+
+static bool predict_all(predicting *p, char *const *paths, size_t *n_failed, fnr_error *err)
 {
     for (size_t i = 0; i < p->job->n_inputs; i++) {
-        char path[FNR_PATH_MAX];
         fnr_error one = {0};
         const char *input = p->job->inputs[i];
-        if (!output_path(p->job, input, path, &one) || (!p->run->dry_run && !predict_one(p, input, path, &one))) {
+        if (p->run->dry_run) {
+            fnr_log_info(p->run->log, "would predict %s -> %s", input, paths[i]);
+        } else if (!make_folder_of(paths[i], &one) || !predict_one(p, input, paths[i], &one)) {
             if (one.code == FNR_E_CANCELLED || p->job->n_inputs == 1) {
                 *err = one;
                 return false;
             }
             fnr_log_error(p->run->log, &one);
             ++*n_failed;
-        } else if (p->run->dry_run) {
-            fnr_log_info(p->run->log, "would predict %s -> %s", input, path);
         }
     }
     return true;
@@ -136,7 +188,8 @@ bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_faile
     predicting p = {.run = run, .job = job};
     const fnr_predict_options options = {.max_bytes = (size_t)run->config.compute.max_mb << 20, .tile = run->config.predict.tile};
     *n_failed = 0;
-    bool ok = fnr_model_read(job->model_path, &p.model, err) && fnr_run_open_device(run, false, err);
+    char **paths = plan_outputs(job, err);
+    bool ok = paths && fnr_model_read(job->model_path, &p.model, err) && fnr_run_open_device(run, false, err);
     if (ok && (p.model.desc.spatial != 2 || p.model.desc.in_channels != 1 || p.model.desc.out_channels != 1)) {
         ok = fnr_fail(err, FNR_E_UNSUPPORTED, "%s: a %dD network from %d to %d channels does not predict one image from one image", job->model_path,
                       p.model.desc.spatial, p.model.desc.in_channels, p.model.desc.out_channels);
@@ -144,10 +197,11 @@ bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_faile
     if (ok) {
         p.net_nm = p.model.pixel_nm > 0 ? p.model.pixel_nm : run->config.net.pixel_nm;
         p.predictor = fnr_predictor_new(run->be, run->device, &p.model, &options, err);
-        ok = p.predictor && predict_all(&p, n_failed, err);
+        ok = p.predictor && predict_all(&p, paths, n_failed, err);
     }
     fnr_predictor_free(p.predictor);
     fnr_run_close_device(run);
     fnr_model_free(&p.model);
+    free_outputs(paths, job->n_inputs);
     return ok;
 }

@@ -140,5 +140,25 @@ projects_that_do_not_fit() {
     expect_status 1 "$FNR_EXE" train "$first_tile" -o "$scratch/m.safetensors"
 }
 
+predictions_never_take_the_place_of_an_input() {
+    make_case
+    mkdir -p "$scratch/p1" "$scratch/p2"
+    cp "$first_tile" "$scratch/p1/t.tif"
+    cp "$first_tile" "$scratch/p2/t.tif"
+    ln -s p1/t.tif "$scratch/p.tif"
+    for out in "$scratch/p1/t.tif" "$scratch/p.tif"; do
+        expect_status 2 "$FNR_EXE" predict -m $model "$scratch/p1/t.tif" -o "$out"
+        expect_text err 'would overwrite the input'
+    done
+    expect_status 2 "$FNR_EXE" predict -m $model "$scratch/p1/t.tif" "$scratch/p2/t.tif" -o "$scratch/p3"
+    expect_text err 'p1/t\.tif and .*p2/t\.tif would both be predicted into'
+    expect_status 2 "$FNR_EXE" predict -m $model "$scratch/p1/t.tif" "$scratch/p2/t.tif" -o "$scratch/p3.tif"
+    expect_text err 'p3\.tif: 2 images need a folder'
+    expect_status 0 "$FNR_EXE" predict -m $model "$scratch/p1/t.tif" -o "$scratch/p3" --dry-run
+    [ ! -e "$scratch/p3" ] || fail "--dry-run made a folder"
+    cmp "$scratch/p1/t.tif" "$first_tile"
+}
+
 tap_run missing_or_empty_folders broken_montages montage_of_zeros_or_rgb pixel_size_unknown broken_models bad_tiles_do_not_end_the_run \
-    every_broken_tiff_gets_a_verdict a_full_disk_is_an_error_and_keeps_the_table an_output_folder_that_cannot_be_made projects_that_do_not_fit
+    every_broken_tiff_gets_a_verdict a_full_disk_is_an_error_and_keeps_the_table an_output_folder_that_cannot_be_made projects_that_do_not_fit \
+    predictions_never_take_the_place_of_an_input
