@@ -1,7 +1,6 @@
 #include "src/pipeline/section.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "src/core/mem.h"
 #include "src/core/timer.h"
@@ -14,11 +13,20 @@ void fnr_section_note_write_error(fnr_section *s, const fnr_error *err)
     }
 }
 
+/* Pages are counted from 1 in the setting and from 0 in the file. */
+static bool page_exists(const char *path, int page, fnr_error *err)
+{
+    fnr_tiff_info info;
+    return fnr_tiff_probe(path, &info, err) &&
+           (page <= info.pages || fnr_fail(err, FNR_E_USAGE, "%s: page %d was asked for with --if-page, but there %s only %d", path, page,
+                                           info.pages == 1 ? "is" : "are", info.pages));
+}
+
 static bool read_montage(fnr_section *s, fnr_error *err)
 {
     const fnr_config *c = &s->run->config;
     const char *path = s->job.mbp_path;
-    if (!fnr_pixel_size(path, c->images.if_nm, "--if-nm", &s->if_nm, err) ||
+    if (!fnr_pixel_size(path, c->images.if_nm, "--if-nm", &s->if_nm, err) || !page_exists(path, c->images.if_page, err) ||
         !fnr_tiff_read(path, &(fnr_tiff_read_options){.page = c->images.if_page - 1}, &s->montage, err)) {
         return false;
     }
@@ -46,13 +54,9 @@ static bool list_tiles(fnr_section *s, fnr_error *err)
         if (!fnr_path_join(t->path, s->job.em_dir, t->name, err)) {
             return false;
         }
-        char montage[FNR_PATH_MAX], here[FNR_PATH_MAX];
-        if (fnr_path_relative(montage, s->job.mbp_path, ".", NULL) && fnr_path_relative(here, t->path, ".", NULL) && !strcmp(montage, here)) {
-            continue; /* the montage may lie among the tiles */
-        }
-        s->n_tiles++;
+        s->n_tiles += !fnr_same_file(t->path, s->job.mbp_path); /* the montage may lie among the tiles, or a link to it */
     }
-    return true;
+    return s->n_tiles > 0 || fnr_fail(err, FNR_E_IO, "%s: holds no EM tiles beside the montage", s->job.em_dir);
 }
 
 static bool open_section(fnr_section *s, fnr_error *err)

@@ -27,7 +27,8 @@ static tile_keys keys_of(const fnr_section *s, const fnr_section_tile *tile)
 
 static void fail_tile(fnr_section_tile *tile, const fnr_error *err)
 {
-    tile->reg = (fnr_registration){.verdict = FNR_FAILED, .flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
+    tile->reg = (fnr_registration){.verdict = FNR_FAILED, .scale = NAN, .rotation_deg = NAN, .score = NAN, .peak_ratio = NAN, .content = NAN,
+                                   .flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
     snprintf(tile->reg.reason, sizeof tile->reg.reason, "%s", err->message);
 }
 

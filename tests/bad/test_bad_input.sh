@@ -159,6 +159,21 @@ predictions_never_take_the_place_of_an_input() {
     cmp "$scratch/p1/t.tif" "$first_tile"
 }
 
+the_montage_among_the_tiles() {
+    make_case
+    mkdir -p "$scratch/mix"
+    cp "$case_dir/mbp.tif" "$scratch/mix/"
+    expect_status 1 "$FNR_EXE" "$scratch/mix" "$scratch/mix/../mix/mbp.tif" -m $model -o "$scratch/o6"
+    expect_text err 'mix: holds no EM tiles beside the montage'
+    expect_status 2 "$FNR_EXE" "$case_dir/em" "$scratch/mix/mbp.tif" -m $model -o "$scratch/o6" --if-page 3
+    expect_text err 'page 3 was asked for with --if-page, but there is only 1'
+    ln -s mbp.tif "$scratch/mix/link.tif"
+    head -c 500 "$first_tile" >"$scratch/mix/cut.tif"
+    expect_status 1 "$FNR_EXE" "$scratch/mix" "$scratch/mix/link.tif" -m $model -o "$scratch/o6"
+    [ "$(wc -l <"$scratch/o6/transforms.csv")" -eq 2 ] || fail "a link to the montage was taken for a tile"
+    expect_text "$scratch/o6/transforms.csv" '^"cut.tif",failed,".*cut\.tif.*",,,,,,,,,,,0,0$' # no numbers where nothing was measured
+}
+
 tap_run missing_or_empty_folders broken_montages montage_of_zeros_or_rgb pixel_size_unknown broken_models bad_tiles_do_not_end_the_run \
     every_broken_tiff_gets_a_verdict a_full_disk_is_an_error_and_keeps_the_table an_output_folder_that_cannot_be_made projects_that_do_not_fit \
-    predictions_never_take_the_place_of_an_input
+    predictions_never_take_the_place_of_an_input the_montage_among_the_tiles
