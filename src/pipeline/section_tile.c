@@ -145,15 +145,41 @@ bool fnr_section_read_prediction(const fnr_section *s, const fnr_section_tile *t
     return true;
 }
 
-/* An earlier run's prediction, when it was made from the same tile by the same model. */
+/* The record of an earlier run's prediction, when it was made from the same tile by the same model and its file is still the one
+ * that was recorded: a run killed between the two leaves a newer file beside an older record. */
+static cJSON *find_prediction(const fnr_section *s, const fnr_section_tile *tile, const fnr_digest *key)
+{
+    char path[FNR_PATH_MAX];
+    fnr_digest file;
+    cJSON *record = fnr_artifact_find(&predict_stage, s->job.out_dir, tile->name, key);
+    if (record && (!prediction_path(s, tile, path, NULL) || !fnr_hash_file(path, &file, NULL) ||
+                   strcmp(fnr_record_text(record, "sha256", ""), file.hex))) {
+        cJSON_Delete(record);
+        record = NULL;
+    }
+    return record;
+}
+
+/* A whole number of a record within [least, most]; what a person changed there must not become an index. */
+static bool recorded_int(const cJSON *record, const char *name, int least, int most, int *out)
+{
+    const double v = fnr_record_number(record, name, NAN);
+    const bool ok = v >= least && v <= most;
+    *out = ok ? (int)v : least;
+    return ok;
+}
+
 static bool reuse_prediction(const fnr_section *s, fnr_section_tile *tile, const fnr_digest *key, fnr_image *prediction)
 {
-    cJSON *record = fnr_artifact_find(&predict_stage, s->job.out_dir, tile->name, key);
-    const bool found = record && fnr_section_read_prediction(s, tile, prediction, NULL);
+    int w, h, dtype;
+    cJSON *record = find_prediction(s, tile, key);
+    const bool found = record && recorded_int(record, "width", 1, 1 << 30, &w) && recorded_int(record, "height", 1, 1 << 30, &h) &&
+                       recorded_int(record, "dtype", FNR_U8, FNR_F32, &dtype) && fnr_record_number(record, "em_nm", 0) > 0 &&
+                       fnr_section_read_prediction(s, tile, prediction, NULL);
     if (found) {
-        tile->w = (int)fnr_record_number(record, "width", 0);
-        tile->h = (int)fnr_record_number(record, "height", 0);
-        tile->dtype = (fnr_dtype)(int)fnr_record_number(record, "dtype", FNR_U8);
+        tile->w = w;
+        tile->h = h;
+        tile->dtype = (fnr_dtype)dtype;
         tile->em_nm = fnr_record_number(record, "em_nm", 0);
         tile->grey_lo = fnr_record_number(record, "grey_lo", 0);
         tile->grey_hi = fnr_record_number(record, "grey_hi", 255);
@@ -167,6 +193,7 @@ static void store_prediction(fnr_section *s, const fnr_section_tile *tile, const
 {
     char path[FNR_PATH_MAX];
     fnr_error err = {0};
+    fnr_digest file;
     cJSON *record = cJSON_CreateObject();
     cJSON_AddNumberToObject(record, "width", tile->w);
     cJSON_AddNumberToObject(record, "height", tile->h);
@@ -178,6 +205,7 @@ static void store_prediction(fnr_section *s, const fnr_section_tile *tile, const
     fnr_record_add_number(record, "seconds", tile->predict_s);
     if (!fnr_artifact_prepare(&predict_stage, s->job.out_dir, &err) || !prediction_path(s, tile, path, &err) ||
         !fnr_tiff_write(path, &prediction->v, &(fnr_tiff_write_options){.compress = true}, &err) ||
+        !fnr_hash_file(path, &file, &err) || !cJSON_AddStringToObject(record, "sha256", file.hex) ||
         !fnr_artifact_commit(&predict_stage, s->job.out_dir, tile->name, key, record, &err)) {
         fnr_section_note_write_error(s, &err);
     }
@@ -272,7 +300,7 @@ const char *fnr_section_plan_tile(const fnr_section *s, fnr_section_tile *tile)
         return "nothing: the file cannot be read";
     }
     const tile_keys keys = keys_of(s, tile);
-    cJSON *predicted = fnr_artifact_find(&predict_stage, s->job.out_dir, tile->name, &keys.predict);
+    cJSON *predicted = find_prediction(s, tile, &keys.predict);
     cJSON *registered = fnr_artifact_find(&register_stage, s->job.out_dir, tile->name, &keys.registration);
     const char *plan = !predicted ? "predict, register" : !registered ? "register" : "nothing (done, inputs and settings unchanged)";
     cJSON_Delete(predicted);

@@ -76,6 +76,21 @@ a_killed_run_continues() {
     cmp "$scratch/out1/transforms.csv" "$scratch/out2/transforms.csv"
 }
 
+a_prediction_that_is_not_the_recorded_one_is_made_again() {
+    register_case
+    cp -r "$scratch/out1" "$scratch/mixed"
+    set -- "$scratch"/mixed/predict/*.tif
+    cp "$1" "$2" # as after a run with another model that was killed between the file and its record
+    expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/mixed" --dry-run
+    [ "$(grep -c 'would run predict' "$scratch/err")" -eq 1 ] || fail "a prediction of another tile would be used"
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/mixed"
+    cmp "$2" "$scratch/out1/predict/$(basename "$2")"
+    sed -i 's/"dtype":.*/"dtype": 77777,/' "${1%.prediction.tif}.json" # a record that parses, but cannot be
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/mixed"
+    ! grep -q 77777 "${1%.prediction.tif}.json" || fail "an impossible record was believed"
+    cmp "$scratch/out1/transforms.csv" "$scratch/mixed/transforms.csv"
+}
+
 threads_change_nothing() {
     register_case
     finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out3" --threads 1
@@ -144,5 +159,5 @@ training_runs_stops_and_resumes() {
 }
 
 tap_run all_outputs_are_there_and_valid registered_tiles_lie_where_the_truth_says a_second_run_reuses_everything a_killed_run_continues \
-    threads_change_nothing prediction_does_not_depend_on_the_tile_size a_killed_training_resumes_bit_for_bit \
-    training_runs_stops_and_resumes
+    a_prediction_that_is_not_the_recorded_one_is_made_again threads_change_nothing prediction_does_not_depend_on_the_tile_size \
+    a_killed_training_resumes_bit_for_bit training_runs_stops_and_resumes
