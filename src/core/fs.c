@@ -48,6 +48,13 @@ bool fnr_mkdirs(const char *path, fnr_error *err)
     return true;
 }
 
+bool fnr_mkdirs_for(const char *path, fnr_error *err)
+{
+    char dir[FNR_PATH_MAX];
+    fnr_path_dir(dir, path);
+    return fnr_mkdirs(dir, err);
+}
+
 static int by_bytes(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

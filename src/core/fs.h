@@ -25,6 +25,8 @@ bool fnr_is_file(const char *path);
 /* Do both names lead to one existing file, through links too? */
 bool fnr_same_file(const char *a, const char *b);
 bool fnr_mkdirs(const char *path, fnr_error *err);
+/* The folder that the file `path` is to lie in. */
+bool fnr_mkdirs_for(const char *path, fnr_error *err);
 
 typedef struct {
     char **names; /* sorted by byte value, names only */

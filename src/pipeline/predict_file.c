@@ -157,13 +157,6 @@ static char **plan_outputs(const fnr_predict_job *job, fnr_error *err)
     return paths;
 }
 
-static bool make_folder_of(const char *path, fnr_error *err)
-{
-    char dir[FNR_PATH_MAX];
-    fnr_path_dir(dir, path);
-    return fnr_mkdirs(dir, err);
-}
-
 static bool predict_all(predicting *p, char *const *paths, size_t *n_failed, fnr_error *err)
 {
     for (size_t i = 0; i < p->job->n_inputs; i++) {
@@ -171,7 +164,7 @@ static bool predict_all(predicting *p, char *const *paths, size_t *n_failed, fnr
         const char *input = p->job->inputs[i];
         if (p->run->dry_run) {
             fnr_log_info(p->run->log, "would predict %s -> %s", input, paths[i]);
-        } else if (!make_folder_of(paths[i], &one) || !predict_one(p, input, paths[i], &one)) {
+        } else if (!fnr_mkdirs_for(paths[i], &one) || !predict_one(p, input, paths[i], &one)) {
             if (one.code == FNR_E_CANCELLED || p->job->n_inputs == 1) {
                 *err = one;
                 return false;

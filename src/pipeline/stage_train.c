@@ -102,6 +102,19 @@ static bool same_settings(const fnr_run *run, const char *path, const cJSON *old
     return true;
 }
 
+/* ... and must see the same placements. */
+static bool same_projects(const cJSON *now, const char *path, const cJSON *old, fnr_error *err)
+{
+    const cJSON *before = cJSON_GetObjectItemCaseSensitive(old, "projects"), *given = cJSON_GetObjectItemCaseSensitive(now, "projects");
+    bool same = !before || cJSON_GetArraySize(before) == cJSON_GetArraySize(given);
+    for (int i = 0; before && same && i < cJSON_GetArraySize(given); i++) {
+        same = !strcmp(fnr_record_text(cJSON_GetArrayItem(before, i), "sha256", ""), fnr_record_text(cJSON_GetArrayItem(given, i), "sha256", ""));
+    }
+    return same || fnr_fail(err, FNR_E_USAGE,
+                            "%s was made from other projects, or they have changed: give the same ones in the same order, or train anew "
+                            "without --resume", path);
+}
+
 static bool start_model(fnr_run *run, const training *t, fnr_model *model, fnr_error *err)
 {
     const fnr_config *c = &run->config;
@@ -111,7 +124,7 @@ static bool start_model(fnr_run *run, const training *t, fnr_model *model, fnr_e
             return false;
         }
         cJSON *old = model->record ? cJSON_Parse(model->record) : NULL;
-        const bool ok = same_settings(run, t->last_path, old, err);
+        const bool ok = same_settings(run, t->last_path, old, err) && same_projects(t->record, t->last_path, old, err);
         cJSON_Delete(old);
         if (!ok) {
             fnr_model_free(model);
@@ -184,7 +197,8 @@ bool fnr_stage_train(fnr_run *run, const fnr_train_job *job, fnr_error *err)
     fnr_placements placements = {0};
     fnr_training_set pairs = {0};
     bool ok = sibling_path(t.last_path, job->model_path, ".last.safetensors", err) && sibling_path(t.loss_path, job->model_path, ".loss.csv", err) &&
-              refuse_overwrite(&t, err) && fnr_run_open_device(run, run->config.compute.winograd_train, err) &&
+              refuse_overwrite(&t, err) && (run->dry_run || fnr_mkdirs_for(job->model_path, err)) &&
+              fnr_run_open_device(run, run->config.compute.winograd_train, err) &&
               fnr_placements_read(job->projects, job->n_projects, &run->config, run->log, &placements, err);
     if (ok && run->dry_run) {
         fnr_log_info(run->log, "would train on %zu tiles for %ld steps and write %s", placements.count, run->config.train.steps, job->model_path);
