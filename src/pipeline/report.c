@@ -101,6 +101,7 @@ static bool keep_row(fnr_report *r, const fnr_report_tile *t, fnr_error *err)
                           .content = t->content,
                           .flow_inliers = t->flow_inliers,
                           .flow_rms_px = t->flow_rms_px,
+                          .expected_error_px = t->expected_error_px,
                           .truth_error_px = t->truth_error_px};
     row.name = fnr_strdup(t->name, err);
     row.reason = fnr_strdup(t->reason ? t->reason : "", err);

@@ -30,6 +30,7 @@ typedef struct {
     fnr_transform tile_to_if; /* meaningful when has_transform */
     /* Numbers of fnr_registration; NaN = unknown, shown as a dash. */
     double scale, rotation_deg, score, peak_ratio, content, flow_inliers, flow_rms_px;
+    double expected_error_px; /* how far off the place may be, rms over the tile, as the program judges it [IF px] */
     double truth_error_px; /* mean error where the truth is known, else NaN [IF px] */
     /* Pictures in the tile's frame, any dtype and size with the tile's aspect; NULL = not to be had. */
     const fnr_view *em, *prediction, *mbp;

@@ -158,6 +158,27 @@ static void write_outline(FILE *out, const fnr_report_row *row, size_t number, d
     fputs("</a>\n", out);
 }
 
+/* One line as it is drawn on the map, and a word, for each verdict that has an outline there. */
+static void write_legend(FILE *out, const fnr_report_table *t)
+{
+    fputs("<ul class=\"legend\" aria-label=\"outlines on the map\">", out);
+    for (int k = 0; k < FNR_VERDICTS; k++) {
+        bool drawn = false;
+        for (size_t i = 0; i < t->n_rows && !drawn; i++) {
+            drawn = t->rows[i].verdict == (fnr_verdict)k && t->rows[i].has_transform;
+        }
+        if (drawn) {
+            fprintf(out,
+                    "<li><svg class=\"key\" viewBox=\"0 0 30 14\" width=\"30\" height=\"14\" aria-hidden=\"true\"><rect class=\"m-%s\" "
+                    "x=\"1\" y=\"1\" width=\"28\" height=\"12\"/></svg> %s</li>",
+                    fnr_report_signs[k].word, fnr_report_signs[k].word);
+        }
+    }
+    fputs("</ul>\n<p class=\"soft\">MBP montage with the outlines of the tiles. Numbers are those of the table; click a tile to see its "
+          "pictures.</p>\n",
+          out);
+}
+
 void fnr_report_write_map(FILE *out, const fnr_report_table *t, const char *jpeg, int w, int h)
 {
     if (!jpeg) {
@@ -176,9 +197,9 @@ void fnr_report_write_map(FILE *out, const fnr_report_table *t, const char *jpeg
             write_outline(out, &t->rows[i], i + 1, t->n_rows <= MAP_LABELS_MAX ? (w > h ? w : h) / 45.0 : 0.0);
         }
     }
-    fputs("</svg></div>\n<p class=\"soft\">MBP montage. Numbers are those of the table; click a tile to see its pictures. "
-          "Solid: registered; dashed: doubtful.</p>\n</section>\n</div>\n",
-          out);
+    fputs("</svg></div>\n", out);
+    write_legend(out, t);
+    fputs("</section>\n</div>\n", out);
 }
 
 /* ---- table ---- */
@@ -208,6 +229,7 @@ static const column columns[] = {
     {"content [%]", "of the prediction above half its maximum", "%.1f", 100, ROW(content)},
     {"inliers [%]", "of the residual flow within 1 px of the fit", "%.0f", 100, ROW(flow_inliers)},
     {"residual [px]", "rms of the inliers, IF pixels", "%.2f", 1, ROW(flow_rms_px)},
+    {"expected error [px]", "how far off the tile may lie (rms over the tile, IF pixels), as the program judges it", "%.2f", 1, ROW(expected_error_px)},
     {"error [px]", "mean distance from the known truth, IF pixels", "%.2f", 1, ROW(truth_error_px)},
 };
 enum { N_COLUMNS = sizeof columns / sizeof columns[0] };

@@ -13,7 +13,7 @@ typedef struct {
     fnr_verdict verdict;
     bool has_transform;
     fnr_transform tile_to_if;
-    double scale, rotation_deg, score, peak_ratio, content, flow_inliers, flow_rms_px, truth_error_px;
+    double scale, rotation_deg, score, peak_ratio, content, flow_inliers, flow_rms_px, expected_error_px, truth_error_px;
 } fnr_report_row;
 
 typedef struct {

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "src/core/timer.h"
 #include "src/cv/cv.h"
@@ -35,7 +36,7 @@ static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage
     fnr_report_tile out = {.name = t->name, .w = t->w, .h = t->h, .verdict = r->verdict, .reason = r->reason, .has_transform = r->has_transform,
                            .tile_to_if = t->tile_to_if, .scale = r->scale, .rotation_deg = r->rotation_deg, .score = r->score,
                            .peak_ratio = r->peak_ratio, .content = r->content, .flow_inliers = r->flow_inliers, .flow_rms_px = r->flow_rms_px,
-                           .truth_error_px = NAN};
+                           .expected_error_px = r->expected_error_px, .truth_error_px = NAN};
     if (t->w > 0 && fnr_tile_load(t->path, t->em_nm, s->net_nm, &p.em, NULL)) {
         out.em = &p.em.net.v;
     }
@@ -50,11 +51,11 @@ static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage
     return ok;
 }
 
-enum { MAX_FACTS = 12, FACT_TEXT = 256 };
+enum { MAX_FACTS = 12 };
 
 typedef struct {
     fnr_report_fact rows[MAX_FACTS];
-    char text[MAX_FACTS][FACT_TEXT];
+    char *text[MAX_FACTS]; /* owned; a path may be long, and is shown whole */
     size_t n;
 } facts;
 
@@ -63,10 +64,19 @@ static void add_fact(facts *f, const char *name, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    vsnprintf(f->text[f->n], FACT_TEXT, fmt, args);
+    const bool ok = vasprintf(&f->text[f->n], fmt, args) >= 0;
     va_end(args);
-    f->rows[f->n] = (fnr_report_fact){name, f->text[f->n]};
-    f->n++;
+    if (ok) {
+        f->rows[f->n] = (fnr_report_fact){name, f->text[f->n]};
+        f->n++;
+    }
+}
+
+static void free_facts(facts *f)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        free(f->text[i]);
+    }
 }
 
 static void collect_facts(const fnr_section *s, facts *f)
@@ -102,6 +112,7 @@ static bool write_report(fnr_section *s, fnr_error *err)
     if (ok) {
         collect_facts(s, &f);
         ok = fnr_report_close(report, f.rows, f.n, err);
+        free_facts(&f);
     } else {
         fnr_report_abort(report);
     }

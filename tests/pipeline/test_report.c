@@ -99,6 +99,7 @@ static fnr_report_tile make_tile(const char *name, fnr_verdict verdict)
                              .content = 0.12,
                              .flow_inliers = 0.9,
                              .flow_rms_px = 0.4,
+                             .expected_error_px = 0.25,
                              .truth_error_px = NAN};
 }
 
@@ -294,6 +295,9 @@ static void the_map_shows_tiles_where_they_lie(void **state)
     /* a quarter turn: the pixel edges (-0.5, -0.5), (999.5, -0.5), ... times 0.1 */
     check_text(&p, "//s:a[@href='#tile-1']/s:polygon/@points", "300.05,49.95 300.05,149.95 230.05,149.95 230.05,49.95");
     check_text(&p, "//s:svg/@viewBox", "-0.5 -0.5 400 300");
+    assert_true(count(&p, "//h:ul[@class='legend']/h:li") == 1); /* only what is drawn */
+    check_mentions(&p, "//h:ul[@class='legend']", "registered");
+    check_text(&p, "//h:tbody/h:tr[1]/h:td[11]/@data-v", "0.25"); /* how far off it may lie */
     picture im = decode(&p, "//s:image/@href");
     assert_int_equal(im.w, 400);
     assert_int_equal(im.h, 300);
@@ -327,7 +331,7 @@ static void the_summary_counts_and_names(void **state)
     check_mentions(&p, "//h:dt[.='agreement']/following-sibling::h:dd[1]", "1 tile differs");
     assert_true(count(&p, "//h:dt[.='agreement']/following-sibling::h:dd[1]/h:a[@href='#tile-4']") == 1);
     assert_true(count(&p, "//h:section[@id='summary']/h:ul/h:li/h:a[@href='#tile-5']") == 1);
-    assert_true(count(&p, "//h:th") == 12);                  /* with the error against the truth */
+    assert_true(count(&p, "//h:th") == 13);                  /* with the error against the truth */
     check_text(&p, "//h:tbody/h:tr[5]/h:td[5]/@data-v", ""); /* an unknown number sorts as unknown */
     check_text(&p, "//h:tbody/h:tr[1]/h:td[4]/@data-v", "0.97");
     free_page(&p);
