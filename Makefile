@@ -35,6 +35,29 @@ CFLAGS  += -std=c17 $(OPT) -g $(CWARN) $(SANFLAGS) $(OPENMP)
 CXXFLAGS += -std=c++17 $(OPT) -g -Wall -Wextra -Wshadow $(FATAL) $(SANFLAGS) $(CVINC)
 LDFLAGS += $(SANFLAGS) $(OPENMP)
 
+# ---- CUDA: a plug-in, built where nvcc and cuDNN 9 are found.  CUDA=0 leaves it out, CUDA=1 insists.  CUDA_HOME, CUDNN_HOME: where.
+CUDA    ?= auto
+CUDA_HOME ?= $(firstword $(wildcard /usr/local/cuda) $(patsubst %/bin/nvcc,%,$(shell command -v nvcc 2>/dev/null)))
+NVCC    := $(wildcard $(CUDA_HOME)/bin/nvcc)
+CUDNN_H := $(firstword $(wildcard $(addsuffix /include/cudnn.h,$(CUDNN_HOME) $(CUDA_HOME) /usr)))
+CUDNN_SO := $(firstword $(wildcard $(addsuffix /libcudnn.so.9,$(CUDNN_HOME)/lib $(CUDNN_HOME)/lib64 $(CUDA_HOME)/lib64 $(CUDA_HOME)/lib /usr/lib/x86_64-linux-gnu)))
+CUDAINC := $(addprefix -isystem ,$(sort $(CUDA_HOME)/include $(filter-out /usr/include,$(CUDNN_H:/cudnn.h=))))
+HAVE_CUDA := $(if $(filter 0,$(CUDA)),,$(and $(NVCC),$(CUDNN_H),$(CUDNN_SO),yes))
+ifeq ($(CUDA)$(HAVE_CUDA),1)
+$(error CUDA=1, but there is no $(if $(NVCC),cuDNN 9 (CUDNN_HOME),nvcc (CUDA_HOME)))
+endif
+# The other builds (sanitizers, clang) compile the plug-in's C with its tests, but not the kernels again: they take long.
+PLUGIN  := $(if $(HAVE_CUDA),$(if $(SAN)$(CLANG),,$(BUILD)/libfnr-cuda.so))
+CUDASRC := $(if $(HAVE_CUDA),$(wildcard net/cuda/*.c))
+CUDAOBJ := $(CUDASRC:%.c=$(BUILD)/%.o)
+KERNELS := $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard net/cuda/*.cu))
+# What the plug-in needs of the rest, compiled again so that it can be part of a shared object.
+PLUGINSRC := src/core/err.c src/core/mem.c src/core/rng.c net/graph.c net/graph_check.c net/shape.c
+PLUGINOBJ := $(PLUGINSRC:%.c=$(BUILD)/pic/%.o)
+# Machine code for A100 and H100/H200; newer GPUs translate the PTX.
+NVFLAGS := -std=c++17 -O3 -lineinfo -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
+	   -gencode arch=compute_90,code=compute_90 -Xcompiler -fPIC,-fvisibility=hidden
+
 LIBSRC  := $(wildcard src/core/*.c src/image/*.c src/geom/*.c src/pipeline/*.c src/sim/*.c net/*.c net/ref/*.c net/onednn/*.c montage/*.c register/*.c)
 CLISRC  := $(wildcard src/cli/*.c)
 LIBOBJ  := $(LIBSRC:%.c=$(BUILD)/%.o) $(patsubst %.cpp,$(BUILD)/%.o,$(wildcard src/cv/cv.cpp))
@@ -49,12 +72,12 @@ BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.
 .PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net bench-nerve bench-wrong bench-paper90
 .DEFAULT_GOAL := all
 
-all: $(EXE) ## build the program
+all: $(EXE) $(PLUGIN) ## build the program
 
 help: ## list the targets
 	@echo 'fnet-register $(VERSION): make targets'
 	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | sort | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
-	@echo 'Variables: PREFIX=$(PREFIX)  BUILD=$(BUILD)  SAN=1 (sanitizers)  WERROR=1  CC=gcc|clang'
+	@echo 'Variables: PREFIX=$(PREFIX)  BUILD=$(BUILD)  SAN=1 (sanitizers)  WERROR=1  CUDA=auto|0|1  CC=gcc|clang'
 
 lib: $(LIB)
 tests: $(TESTS) ## build the unit tests
@@ -69,6 +92,23 @@ $(BUILD)/%.o: %.c
 $(BUILD)/%.o: %.cpp
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) $(CXXFLAGS) -c $< -o $@
+
+$(CUDAOBJ): CPPFLAGS += $(CUDAINC)
+$(CUDAOBJ) $(PLUGINOBJ): CFLAGS += -fPIC -fvisibility=hidden
+$(BUILD)/tests/cuda/%.o: CPPFLAGS += $(if $(HAVE_CUDA),$(CUDAINC) -DFNR_HAVE_CUDA)
+
+$(BUILD)/pic/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(BUILD)/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(NVCC) -I. $(NVFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@
+
+# The CUDA runtime is linked in, so that only the driver and cuDNN must be on the machine; NCCL is loaded when it is needed.
+$(BUILD)/libfnr-cuda.so: $(CUDAOBJ) $(PLUGINOBJ) $(KERNELS)
+	$(CC) -shared $(LDFLAGS) -Wl,--no-undefined -Wl,-soname,$(@F) $^ -L$(CUDA_HOME)/lib64 -lcudart_static $(CUDNN_SO) \
+	    -Wl,-rpath,$(abspath $(dir $(CUDNN_SO))) -ldl -lrt -lpthread -lm -o $@
 
 $(LIB): $(LIBOBJ)
 	@rm -f $@
@@ -129,19 +169,22 @@ SHARE   := $(DESTDIR)$(PREFIX)/share
 CONFIGS := $(wildcard configs/*.ini)
 MANPAGE := $(wildcard src/cli/fnet-register.1)
 
-install: $(EXE) ## install below PREFIX (and DESTDIR)
+install: $(EXE) $(PLUGIN) ## install below PREFIX (and DESTDIR)
 	install -D -m 755 $(EXE) "$(DESTDIR)$(PREFIX)/bin/fnet-register"
+	$(if $(PLUGIN),install -D -m 755 $(PLUGIN) "$(DESTDIR)$(PREFIX)/lib/fnet-register/libfnr-cuda.so")
 	install -D -m 644 LICENSE "$(SHARE)/doc/fnet-register/LICENSE"
 	$(if $(MANPAGE),install -D -m 644 $(MANPAGE) "$(SHARE)/man/man1/fnet-register.1")
 	$(if $(CONFIGS),install -d "$(SHARE)/fnet-register/configs" && install -m 644 $(CONFIGS) "$(SHARE)/fnet-register/configs")
 
 uninstall: ## remove what install put there
+	rm -f "$(DESTDIR)$(PREFIX)/lib/fnet-register/libfnr-cuda.so"
 	rm -f "$(DESTDIR)$(PREFIX)/bin/fnet-register" "$(SHARE)/man/man1/fnet-register.1" "$(SHARE)/doc/fnet-register/LICENSE"
 	$(if $(CONFIGS),rm -f $(patsubst %,"$(SHARE)/fnet-register/%",$(CONFIGS)))
-	@rmdir "$(SHARE)/fnet-register/configs" "$(SHARE)/fnet-register" "$(SHARE)/doc/fnet-register" 2>/dev/null || true
+	@rmdir "$(DESTDIR)$(PREFIX)/lib/fnet-register" "$(SHARE)/fnet-register/configs" "$(SHARE)/fnet-register" "$(SHARE)/doc/fnet-register" 2>/dev/null || true
 
 clean: ## remove everything that was built
 	rm -rf build build-san build-clang
 
 .SECONDARY:
+-include $(CUDAOBJ:.o=.d) $(PLUGINOBJ:.o=.d) $(KERNELS:.o=.d)
 -include $(LIBOBJ:.o=.d) $(CLIOBJ:.o=.d) $(TESTS:=.d) $(TESTLIB:.o=.d)

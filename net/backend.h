@@ -18,10 +18,19 @@ typedef struct fnr_program fnr_program;
 typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN } fnr_mode;
 typedef enum { FNR_STATE_VALUES, FNR_STATE_GRADS, FNR_STATE_MOMENT1, FNR_STATE_MOMENT2 } fnr_state_part;
 
+/* Numbers in which convolutions are computed; parameters, sums and the loss stay float32.  A backend names those it has. */
+typedef enum {
+    FNR_PRECISION_FLOAT32, /* every product in float32 */
+    FNR_PRECISION_TF32,    /* cuda: operands of convolutions rounded to 10 bits of mantissa */
+    FNR_PRECISION_BF16     /* cuda: activations and operands bfloat16, master weights float32 */
+} fnr_precision;
+
 typedef struct {
     int threads;        /* 0 = all */
     bool winograd;      /* onednn: allow Winograd 4x3 for 3x3 convolutions in 2D */
     size_t max_bytes;   /* refuse programs that need more; 0 = no limit */
+    int precision;      /* fnr_precision */
+    int gpus;           /* cuda: GPUs to work on together; 0 = 1 */
 } fnr_backend_options;
 
 /* torch.optim.Adam without weight decay. */
@@ -32,6 +41,7 @@ typedef struct {
 typedef struct {
     const char *name;        /* "ref", "onednn", "cuda" */
     const char *description; /* one line for --help and run records */
+    unsigned precisions;     /* bit 1 << p for each fnr_precision p that it has; 0 = float32 alone */
 
     bool (*open)(const fnr_backend_options *opt, fnr_backend **out, fnr_error *err);
     void (*close)(fnr_backend *b); /* after all its states and programs are freed; NULL is fine */
@@ -58,14 +68,23 @@ typedef struct {
     bool (*backward)(fnr_program *p, float *dx, fnr_error *err);
     /* Adam step number `step` (1-based, for bias correction) on every trained parameter. */
     bool (*adam)(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *err);
+
+    /* ---- optional, NULL where a backend has nothing to gain ---- */
+    /* How many samples of a batch it works on at the same time (GPUs); inference programs want n to be a multiple of this. */
+    int (*samples_at_once)(const fnr_backend *b);
+    /* Name of the opened device, for logs and records; lent. */
+    const char *(*device_name)(const fnr_backend *b);
 } fnr_backend_ops;
 
 extern const fnr_backend_ops fnr_backend_ref;
 extern const fnr_backend_ops fnr_backend_onednn;
 
-/* By name; "auto" is the best that opens here. NULL and an error that lists the names otherwise. (net/registry.c) */
+/* By name. "cpu" is the best on the processor that opens here; "auto" is cuda when that opens, else as "cpu". "cuda" is loaded
+ * from a plug-in (net/plugin.h). NULL and an error that lists the names otherwise. (net/registry.c) */
 const fnr_backend_ops *fnr_backend_find(const char *name, fnr_error *err);
-/* NULL-terminated list of what this build holds. */
+/* NULL-terminated list of those that are part of the program itself: all but cuda. */
 const fnr_backend_ops *const *fnr_backend_list(void);
+/* Does it have this fnr_precision?  The error says which ones there are. */
+bool fnr_backend_has_precision(const fnr_backend_ops *be, int precision, fnr_error *err);
 
 #endif

@@ -14,6 +14,7 @@ done
 [ ${#filters[@]} -gt 0 ] || filters=("")
 # Threads that wait should sleep: test programs share the processors.
 export OMP_WAIT_POLICY=passive
+[ ! -e "$build/libfnr-cuda.so" ] || export FNR_CUDA_PLUGIN="$PWD/$build/libfnr-cuda.so"
 export FNR_EXE="$PWD/$build/fnet-register" CMOCKA_MESSAGE_OUTPUT=TAP LC_ALL=C
 # Asking for too much memory is tested: the sanitizer must return NULL as malloc does, not end the program.
 export ASAN_OPTIONS=allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1

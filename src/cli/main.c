@@ -16,7 +16,7 @@ enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
 static const fnr_option common_options[] = {
     {"threads", 't', "N", "compute.threads", "threads; 0 = all processors"},
-    {"device", 0, "NAME", "compute.device", "backend that runs the network: auto, onednn, ref"},
+    {"device", 0, "NAME", "compute.device", "what runs the network: auto (default), cuda, cpu, onednn, ref"},
     {"quiet", 'q', NULL, NULL, "warnings and errors only"},
     {"verbose", 'v', NULL, NULL, "more detail"},
     {"log", 0, "FILE", NULL, "append every message to FILE"},

@@ -12,6 +12,8 @@ static const fnr_setting rows[] = {
     {"net.pixel_nm", FNR_SET_FLOAT, AT(net.pixel_nm), 0.1, 1000, "40", "nm", NULL, "Pixel size at which the network sees the EM."},
     {"net.base_channels", FNR_SET_INT, AT(net.base_channels), 1, 256, "16", "", NULL, "Channels of the first level; they double at every level."},
     {"net.depth", FNR_SET_INT, AT(net.depth), 1, 6, "3", "", NULL, "Halvings of the resolution."},
+    {"net.precision", FNR_SET_CHOICE, AT(net.precision), 0, 0, "float32", "", "float32 tf32 bf16",
+     "Numbers in which convolutions are computed; tf32 and bf16 need the device cuda."},
 
     {"data.target_scaling", FNR_SET_CHOICE, AT(data.target_scaling), 0, 0, "montage", "", "image montage",
      "z-score MBP over each tile (as the paper) or over all registered tiles of a montage."},
@@ -78,7 +80,8 @@ static const fnr_setting rows[] = {
 
     {"compute.threads", FNR_SET_INT, AT(compute.threads), 0, 1024, "0", "", NULL, "Threads; 0 uses all processors."},
     {"compute.max_mb", FNR_SET_INT, AT(compute.max_mb), 64, 1048576, "1024", "MiB", NULL, "Memory for network activations in prediction."},
-    {"compute.device", FNR_SET_TEXT, AT(compute.device), 0, 0, "auto", "", NULL, "Backend that runs the network: auto, onednn or ref."},
+    {"compute.device", FNR_SET_TEXT, AT(compute.device), 0, 0, "auto", "", NULL, "What runs the network: auto, cuda, cpu, onednn or ref."},
+    {"compute.gpus", FNR_SET_INT, AT(compute.gpus), 1, 64, "1", "", NULL, "Device cuda: GPUs that work together."},
     {"compute.winograd_train", FNR_SET_BOOL, AT(compute.winograd_train), 0, 0, "true", "", NULL,
      "Winograd convolutions in training (faster, relative error below 1e-5)."},
 

@@ -18,6 +18,7 @@ typedef struct {
     struct {
         double pixel_nm;
         int base_channels, depth;
+        int precision; /* fnr_precision */
     } net;
     struct {
         int target_scaling; /* fnr_target_scaling */
@@ -39,6 +40,7 @@ typedef struct {
     struct {
         int threads;
         int max_mb;
+        int gpus; /* cuda: how many */
         char device[FNR_SET_TEXT_MAX];
         bool winograd_train; /* Winograd convolutions in training */
     } compute;

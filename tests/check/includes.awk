@@ -20,7 +20,7 @@ BEGIN {
     below["pipeline"] = "pipeline montage register net sim cv geom image core"
     below["cli"] = "cli " below["pipeline"]
     # What the backends share with the network above them.
-    interface = " net/backend.h net/graph.h net/shape.h net/host_state.h "
+    interface = " net/backend.h net/graph.h net/shape.h net/host_state.h net/plugin.h "
 
     # Libraries: pattern of their headers and the files that may use them.
     owner["^opencv2/"] = "^src/cv/cv[.]cpp$"
@@ -28,7 +28,7 @@ BEGIN {
     owner["^libxml/"] = "^src/(image|geom)/"
     owner["^(png|jpeglib)[.]h"] = "^src/image/"
     owner["^(oneapi/|dnnl)"] = "^net/onednn/"
-    owner["^(cuda|cudnn|cublas)"] = "^net/cuda/"
+    owner["^(cuda|cudnn|cublas|nccl)"] = "^net/cuda/"
     owner["^ini[.]h"] = "^src/core/"
     owner["^sha2[.]h"] = "^src/core/"
     owner["^omp[.]h"] = "^src/core/threads[.]c$"

@@ -9,11 +9,15 @@ size_t fnr_variants(const fnr_variant **out)
     static fnr_variant list[MAX_VARIANTS];
     size_t n = 0;
     for (const fnr_backend_ops *const *be = fnr_backend_list(); *be; be++) {
-        assert_true(n + 2 <= MAX_VARIANTS);
+        assert_true(n + 3 <= MAX_VARIANTS);
         list[n++] = (fnr_variant){.name = (*be)->name, .ops = *be};
         if (strcmp((*be)->name, "onednn") == 0) {
             list[n++] = (fnr_variant){.name = "onednn-winograd", .ops = *be, .options = {.winograd = true}};
         }
+    }
+    const fnr_backend_ops *cuda = fnr_backend_find("cuda", NULL);
+    if (cuda) { /* the build holds it; whether a GPU is there shows when it is opened */
+        list[n++] = (fnr_variant){.name = "cuda", .ops = cuda};
     }
     *out = list;
     return n;
