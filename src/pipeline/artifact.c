@@ -1,5 +1,6 @@
 #include "src/pipeline/artifact.h"
 
+#include <limits.h>
 #include <string.h>
 
 #include "src/pipeline/record.h"
@@ -23,16 +24,29 @@ fnr_digest fnr_stage_key(const fnr_stage *s, const fnr_config *config, const fnr
     return key;
 }
 
+/* A name with its suffix that the file system takes: of a name that would become too long, its beginning and its digest. */
+static void file_name(char out[NAME_MAX + 1], const char *item, const char *suffix)
+{
+    enum { DIGITS = 16 };
+    fnr_digest digest = {0};
+    if (strlen(item) + strlen(suffix) <= NAME_MAX) {
+        snprintf(out, NAME_MAX + 1, "%s%s", item, suffix);
+        return;
+    }
+    fnr_hasher *h = fnr_hasher_new();
+    if (h) {
+        fnr_hasher_add_text(h, item);
+        fnr_hasher_finish(h, &digest);
+    }
+    const int kept = NAME_MAX - DIGITS - 1 - (int)strlen(suffix);
+    snprintf(out, NAME_MAX + 1, "%.*s~%.*s%s", kept, item, DIGITS, digest.hex, suffix);
+}
+
 bool fnr_artifact_path(const fnr_stage *s, const char *out_dir, const char *item, const char *suffix, char path[FNR_PATH_MAX], fnr_error *err)
 {
-    char dir[FNR_PATH_MAX], name[FNR_PATH_MAX];
-    if (!fnr_path_join(dir, out_dir, s->name, err)) {
-        return false;
-    }
-    if ((size_t)snprintf(name, sizeof name, "%s%s", item, suffix) >= sizeof name) {
-        return fnr_fail(err, FNR_E_IO, "%s: the name is too long", item);
-    }
-    return fnr_path_join(path, dir, name, err);
+    char dir[FNR_PATH_MAX], name[NAME_MAX + 1];
+    file_name(name, item, suffix);
+    return fnr_path_join(dir, out_dir, s->name, err) && fnr_path_join(path, dir, name, err);
 }
 
 bool fnr_artifact_prepare(const fnr_stage *s, const char *out_dir, fnr_error *err)

@@ -20,7 +20,7 @@ fnr_digest fnr_stage_key(const fnr_stage *s, const fnr_config *config, const fnr
 
 /* Makes the stage's folder. */
 bool fnr_artifact_prepare(const fnr_stage *s, const char *out_dir, fnr_error *err);
-/* OUT/<stage>/<item><suffix> */
+/* OUT/<stage>/<item><suffix>; an item whose name leaves no room for the suffix is cut and marked with its digest. */
 bool fnr_artifact_path(const fnr_stage *s, const char *out_dir, const char *item, const char *suffix, char path[FNR_PATH_MAX], fnr_error *err);
 
 /* The record of `item` when it exists, parses, and carries `key`; NULL otherwise (never an error: the stage just runs). */
