@@ -3,30 +3,10 @@
 #include <string.h>
 
 #include "net/safetensors.h"
+#include "src/core/text.h"
 
 /* Root object, tensor object, array of extents. */
 enum { MAX_DEPTH = 3 };
-
-/* Length of the well-formed UTF-8 sequence at s (RFC 3629: no overlong forms, no surrogates), 0 when there is none. */
-static size_t utf8_length(const unsigned char *s, size_t left)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    const size_t n = s[0] >= 0xC2 && s[0] < 0xE0 ? 2 : (s[0] & 0xF0) == 0xE0 ? 3 : s[0] >= 0xF0 && s[0] <= 0xF4 ? 4 : 0;
-    if (n == 0 || n > left) {
-        return 0;
-    }
-    for (size_t i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-    }
-    const bool overlong = (s[0] == 0xE0 && s[1] < 0xA0) || (s[0] == 0xF0 && s[1] < 0x90);
-    const bool surrogate = s[0] == 0xED && s[1] >= 0xA0;
-    const bool too_large = s[0] == 0xF4 && s[1] >= 0x90;
-    return overlong || surrogate || too_large ? 0 : n;
-}
 
 typedef struct {
     bool in_string;
@@ -39,7 +19,7 @@ typedef struct {
 /* One byte inside a string; *used is how many were consumed. Returns what is wrong, or NULL. */
 static const char *scan_string_byte(header_scan *scan, const unsigned char *s, size_t left, size_t *used)
 {
-    *used = utf8_length(s, left);
+    *used = fnr_utf8_length((const char *)s, left, NULL);
     if (*used == 0) {
         *used = 1;
         return "is not UTF-8";
@@ -117,7 +97,7 @@ fnr_st_name fnr_st_printable(const char *name)
     size_t used = 0;
     const size_t room = sizeof out.text - sizeof "...";
     for (size_t n = 1; *name; name += n) {
-        n = utf8_length((const unsigned char *)name, strlen(name));
+        n = fnr_utf8_length(name, strlen(name), NULL);
         n = n ? n : 1;
         if (used + n > room) {
             memcpy(out.text + used, "...", 3);

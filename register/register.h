@@ -56,7 +56,7 @@ typedef struct {
 
 typedef struct {
     fnr_verdict verdict;
-    char reason[256];
+    char reason[1024]; /* as long as an error's message */
     fnr_transform t; /* NET -> IF; meaningful when has_transform */
     bool has_transform;
     double scale; /* relative to nominal */

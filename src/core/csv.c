@@ -5,19 +5,21 @@
 
 #include "src/core/fs.h"
 #include "src/core/mem.h"
+#include "src/core/text.h"
 
 enum { MAX_BYTES = 256 << 20 };
 
 /* Cuts one field in place; *at moves behind it.  Returns the field and tells how it ended: ',' '\n' or 0. */
 static char *take_field(char **at, char *ended_by)
 {
-    char *start = *at, *read = start, *write = start;
+    char *start = *at, *read = start, *write = start, *quoted_end = start;
     bool quoted = *read == '"';
     read += quoted;
     for (; *read; read++) {
         if (quoted && *read == '"') {
             if (read[1] != '"') {
                 quoted = false;
+                quoted_end = write;
                 continue;
             }
             read++; /* "" stands for one quote */
@@ -28,7 +30,7 @@ static char *take_field(char **at, char *ended_by)
     }
     *ended_by = *read;
     *at = *read ? read + 1 : read;
-    if (write > start && write[-1] == '\r') {
+    if (!quoted && write > quoted_end && write[-1] == '\r') { /* of the line's end, not of the text */
         write--;
     }
     *write = 0;
@@ -113,4 +115,27 @@ int fnr_csv_column(const fnr_csv *t, const char *name)
 const char *fnr_csv_cell(const fnr_csv *t, size_t row, int column)
 {
     return column < 0 ? "" : t->cells[(row + 1) * t->columns + (size_t)column];
+}
+
+void fnr_csv_put_text(FILE *out, const char *text)
+{
+    fputc('"', out);
+    for (; *text; text++) {
+        if (*text == '"') {
+            fputc('"', out);
+        }
+        fputc(*text, out);
+    }
+    fputc('"', out);
+}
+
+bool fnr_csv_put_name(FILE *out, const char *name, fnr_error *err)
+{
+    char *utf8 = fnr_text_escape(name, NULL, err);
+    if (!utf8) {
+        return false;
+    }
+    fnr_csv_put_text(out, utf8);
+    free(utf8);
+    return true;
 }

@@ -3,6 +3,7 @@
 #define FNR_CORE_CSV_H
 
 #include <stddef.h>
+#include <stdio.h>
 #include "src/core/err.h"
 
 typedef struct {
@@ -19,5 +20,11 @@ void fnr_csv_free(fnr_csv *t);
 int fnr_csv_column(const fnr_csv *t, const char *name);
 /* Cell of data row `row` (0 = first behind the header); "" for column -1. */
 const char *fnr_csv_cell(const fnr_csv *t, size_t row, int column);
+
+/* A quoted cell. */
+void fnr_csv_put_text(FILE *out, const char *text);
+/* The same for the name of a file: bytes that are not UTF-8 are written as fnr_text_escape does, so that whoever reads the cell
+ * applies fnr_text_unescape.  False when out of memory. */
+bool fnr_csv_put_name(FILE *out, const char *name, fnr_error *err);
 
 #endif

@@ -4,13 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/core/text.h"
+
+/* Names of files come from outside: whatever they hold, a message is one line of UTF-8. */
+static void format_line(char *out, size_t size, const char *fmt, va_list args)
+{
+    char text[sizeof(fnr_error)];
+    vsnprintf(text, sizeof text, fmt, args);
+    fnr_text_printable(out, size, text);
+}
+
 bool fnr_fail(fnr_error *err, fnr_code code, const char *fmt, ...)
 {
     if (err) {
         va_list args;
         va_start(args, fmt);
         err->code = code;
-        vsnprintf(err->message, sizeof err->message, fmt, args);
+        format_line(err->message, sizeof err->message, fmt, args);
         va_end(args);
     }
     return false;
@@ -22,7 +32,7 @@ bool fnr_fail_errno(fnr_error *err, int errnum, const char *fmt, ...)
         va_list args;
         va_start(args, fmt);
         err->code = FNR_E_IO;
-        vsnprintf(err->message, sizeof err->message, fmt, args);
+        format_line(err->message, sizeof err->message, fmt, args);
         va_end(args);
         const size_t used = strlen(err->message);
         snprintf(err->message + used, sizeof err->message - used, ": %s", strerror(errnum));
@@ -38,11 +48,11 @@ void fnr_error_prefix(fnr_error *err, const char *fmt, ...)
     char text[sizeof err->message];
     va_list args;
     va_start(args, fmt);
-    vsnprintf(text, sizeof text, fmt, args);
+    format_line(text, sizeof text, fmt, args);
     va_end(args);
     const size_t used = strlen(text);
     snprintf(text + used, sizeof text - used, ": %s", err->message);
-    memcpy(err->message, text, sizeof text);
+    fnr_text_printable(err->message, sizeof err->message, text); /* the cut may have split a character */
 }
 
 const char *fnr_code_name(fnr_code code)

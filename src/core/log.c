@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "src/core/text.h"
 #include "src/core/timer.h"
 
 enum { LINE_MAX_BYTES = 6000, TERMINAL_COLUMNS = 80 };
@@ -74,18 +75,13 @@ bool fnr_log_attach_file(fnr_log *log, const char *path, fnr_error *err)
 }
 
 /* File names come from outside: an escape sequence or a line feed in one must not reach the terminal. */
-static void one_plain_line(char *text)
+static void to_plain_line(char *out, size_t size, char *text)
 {
     size_t n = strlen(text);
     while (n > 0 && text[n - 1] == '\n') {
         text[--n] = 0;
     }
-    for (; *text; text++) {
-        const unsigned char c = (unsigned char)*text;
-        if ((c < ' ' && c != '\t') || c == 0x7f) {
-            *text = '?';
-        }
-    }
+    fnr_text_printable(out, size, text);
 }
 
 /* With the lock held.  A log file that cannot be written is given up with one warning: the run itself goes on. */
@@ -114,11 +110,11 @@ static void to_stream(fnr_log *log, const char *line)
 
 static void emit(fnr_log *log, fnr_log_level least, const char *prefix, const char *fmt, va_list args)
 {
-    char line[LINE_MAX_BYTES];
+    char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
     const size_t used = strlen(prefix);
-    memcpy(line, prefix, used);
-    vsnprintf(line + used, sizeof line - used, fmt, args);
-    one_plain_line(line);
+    memcpy(text, prefix, used);
+    vsnprintf(text + used, sizeof text - used, fmt, args);
+    to_plain_line(line, sizeof line, text);
     pthread_mutex_lock(&log->lock);
     if (log->level >= least) {
         to_stream(log, line);
@@ -198,8 +194,9 @@ static void describe(const fnr_progress *p, bool finished, const char *note, cha
         fnr_format_duration((p->total - p->done) / speed, left_text);
         snprintf(left, sizeof left, ", %s left", left_text);
     }
-    snprintf(line, size, "%s: %s, %s%s%s%s", p->label, count, elapsed_text, left, note[0] ? "; " : "", note);
-    one_plain_line(line);
+    char text[LINE_MAX_BYTES];
+    snprintf(text, sizeof text, "%s: %s, %s%s%s%s", p->label, count, elapsed_text, left, note[0] ? "; " : "", note);
+    to_plain_line(line, size, text);
 }
 
 static int terminal_columns(FILE *stream)

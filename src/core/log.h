@@ -1,7 +1,7 @@
 /* Plain lines for people: to a stream (stderr), and to a log file when one is attached.  Only src/cli and src/pipeline print;
  * the libraries below them return errors.
  *
- * One call prints one line: control characters (a file name may hold any) become '?'.  Several threads may call at once. */
+ * One call prints one line: control characters (a file name may hold any) become \xHH.  Several threads may call at once. */
 #ifndef FNR_CORE_LOG_H
 #define FNR_CORE_LOG_H
 

@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "src/core/mem.h"
+#include "src/core/text.h"
 
 const char *fnr_t2_attribute(const char **atts, const char *name)
 {
@@ -84,6 +85,19 @@ static bool is_absolute(const char *path)
     return path[0] == '/' || (path[letters] == ':' && (letters == 1 || path[letters + 1] == '/'));
 }
 
+/* Our own projects write bytes that XML cannot hold as \xHH (text.h).  Others mean a backslash and an x: the file decides. */
+static void restore_bytes(char path[FNR_PATH_MAX])
+{
+    char restored[FNR_PATH_MAX];
+    if (strstr(path, "\\x") && !fnr_is_file(path)) {
+        memcpy(restored, path, sizeof restored);
+        fnr_text_unescape(restored);
+        if (fnr_is_file(restored)) {
+            memcpy(path, restored, sizeof restored);
+        }
+    }
+}
+
 bool fnr_t2_resolve(const char *folder, const char *given, char **file_path, int *slice, fnr_error *err)
 {
     static const char mark[] = "-----#slice=";
@@ -112,5 +126,6 @@ bool fnr_t2_resolve(const char *folder, const char *given, char **file_path, int
     if (is_absolute(name) ? !fnr_path_join(path, "", name, err) : !fnr_path_join(path, folder, name, err)) {
         return false;
     }
+    restore_bytes(path);
     return (*file_path = fnr_strdup(path, err)) != NULL;
 }

@@ -11,6 +11,7 @@
 
 #include "src/core/hash.h"
 #include "src/core/mem.h"
+#include "src/core/text.h"
 
 /* Stricter than TrakEM2's own, which its files do not satisfy.  TrakEM2 reads it line by line: one whole declaration per line,
  * one attribute per ATTLIST, "[" ends a line, "]" begins one. */
@@ -79,64 +80,43 @@ typedef struct {
 
 /* ---- text ---- */
 
-/* Next code point of UTF-8; a byte that is none stands for itself (Latin-1). */
-static unsigned next_code_point(const char **text)
-{
-    const unsigned char *p = (const unsigned char *)*text;
-    const int more = p[0] >= 0xF0 && p[0] < 0xF5 ? 3 : p[0] >= 0xE0 && p[0] < 0xF0 ? 2 : p[0] >= 0xC2 && p[0] < 0xE0 ? 1 : 0;
-    static const unsigned smallest[] = {0, 0x80, 0x800, 0x10000};
-    unsigned c = more ? p[0] & (0x3Fu >> more) : p[0];
-    for (int i = 1; i <= more; i++) {
-        if ((p[i] & 0xC0) != 0x80) {
-            *text += 1;
-            return p[0];
-        }
-        c = c << 6 | (p[i] & 0x3F);
-    }
-    if (c < smallest[more]) {
-        *text += 1;
-        return p[0];
-    }
-    *text += more + 1;
-    return c;
-}
-
-static bool is_xml_char(unsigned c)
-{
-    return c == '\t' || c == '\n' || c == '\r' || (c >= 0x20 && c < 0xD800) || (c > 0xDFFF && c < 0xFFFE) ||
-           (c > 0xFFFF && c < 0x110000);
-}
-
 /* Plain ASCII whatever the text, so that no reader can mistake the encoding. */
 static void put_code_point(FILE *out, unsigned c)
 {
-    if (!is_xml_char(c)) {
-        fputc('?', out);
-    } else if (c < 0x20 || c > 0x7E || strchr("&<>\"'", (int)c)) {
+    if (c > 0x7E || strchr("&<>\"'", (int)c)) {
         fprintf(out, "&#%u;", c);
     } else {
         fputc((int)c, out);
     }
 }
 
-static void put_escaped(FILE *out, const char *text)
+/* What XML cannot hold is written as fnr_text_escape does: the way back to a file must not be lost. */
+static bool put_escaped(FILE *out, const char *text, fnr_error *err)
 {
-    while (*text) {
-        put_code_point(out, next_code_point(&text));
+    char *utf8 = fnr_text_escape(text, fnr_text_is_printable, err);
+    if (!utf8) {
+        return false;
     }
+    const char *end = utf8 + strlen(utf8);
+    for (const char *s = utf8; s < end;) {
+        unsigned c = '?';
+        s += fnr_utf8_length(s, (size_t)(end - s), &c);
+        put_code_point(out, c);
+    }
+    free(utf8);
+    return true;
 }
 
 /* TrakEM2 drops every title that contains "null", in whatever case, when it loads it: write "n_ll". */
-static void put_title(FILE *out, const char *title)
+static bool put_title(FILE *out, const char *title, fnr_error *err)
 {
-    for (const char *at = title ? title : ""; *at;) {
-        if (strncasecmp(at, "null", 4) == 0) {
-            fprintf(out, "%c_", at[0]);
-            at += 2;
-        } else {
-            put_code_point(out, next_code_point(&at));
-        }
+    char *shown = fnr_strdup(title ? title : "", err);
+    for (char *s = shown; s && (s = strcasestr(s, "null")) != NULL;) {
+        s[1] = '_';
     }
+    const bool ok = shown && put_escaped(out, shown, err);
+    free(shown);
+    return ok;
 }
 
 /* ---- the project ---- */
@@ -189,9 +169,13 @@ static bool write_patch(const writer *w, size_t i, fnr_error *err)
             patch->o_height);
     fprintf(w->out, " transform=\"matrix(%.17g,%.17g,%.17g,%.17g,%.17g,%.17g)\" title=\"", t->m00, t->m10, t->m01, t->m11, t->m02,
             t->m12);
-    put_title(w->out, patch->title);
+    if (!put_title(w->out, patch->title, err)) {
+        return false;
+    }
     fprintf(w->out, "\" links=\"\" type=\"%d\" file_path=\"", patch->type);
-    put_escaped(w->out, path);
+    if (!put_escaped(w->out, path, err)) {
+        return false;
+    }
     fprintf(w->out, "\" style=\"fill-opacity:%g;stroke:#%06x;\"", style.opacity, style.stroke_rgb & 0xFFFFFFu);
     fprintf(w->out, " o_width=\"%d\" o_height=\"%d\" min=\"%.17g\" max=\"%.17g\" mres=\"32\"", patch->o_width, patch->o_height,
             patch->min, patch->max);
@@ -207,7 +191,9 @@ static bool write_layer(const writer *w, size_t index, fnr_error *err)
     }
     fprintf(w->out, "\t\t<t2_layer oid=\"%zu\" thickness=\"%.17g\" z=\"%.17g\" title=\"", ID_FIRST + index, layer->thickness,
             layer->z);
-    put_title(w->out, layer->title);
+    if (!put_title(w->out, layer->title, err)) {
+        return false;
+    }
     fputs("\">\n", w->out);
     for (size_t i = 0; i < w->p->n_patches; i++) {
         if (w->p->patches[i].layer == (int)index && !write_patch(w, i, err)) {
@@ -240,7 +226,9 @@ static bool write_project(const writer *w, const char *title, fnr_error *err)
     const fnr_point size = canvas(w->p);
     fputs(dtd, w->out);
     fprintf(w->out, "<trakem2>\n\t<project id=\"%d\" title=\"", ID_PROJECT);
-    put_title(w->out, title);
+    if (!put_title(w->out, title, err)) {
+        return false;
+    }
     fprintf(w->out, "\" unuid=\"%s\" mipmaps_folder=\"trakem2.%s/trakem2.mipmaps/\" storage_folder=\"\"", w->unuid, w->unuid);
     fprintf(w->out,
             " mipmaps_format=\"4\" image_resizing_mode=\"Area downsampling\">\n\t\t<anything id=\"%d\" expanded=\"true\"/>\n",

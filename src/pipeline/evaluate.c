@@ -11,6 +11,7 @@
 #include "src/core/fs.h"
 #include "src/core/mem.h"
 #include "src/core/rng.h"
+#include "src/core/text.h"
 #include "src/pipeline/pairs.h"
 
 void fnr_eval_free(fnr_eval_set *s)
@@ -50,6 +51,7 @@ static bool read_csv_row(const fnr_csv *t, const columns *c, size_t i, fnr_eval_
     if (!row->tile) {
         return false;
     }
+    fnr_text_unescape(row->tile); /* our tables hold names that are not UTF-8 this way */
     snprintf(row->verdict, sizeof row->verdict, "%s", fnr_csv_cell(t, i, fnr_csv_column(t, "verdict")));
     row->w = cell_extent(t, i, fnr_csv_column(t, "width"));
     row->h = cell_extent(t, i, fnr_csv_column(t, "height"));

@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "src/core/fs.h"
+#include "src/core/text.h"
 
 cJSON *fnr_record_settings(const fnr_config *config)
 {
@@ -14,7 +15,7 @@ cJSON *fnr_record_settings(const fnr_config *config)
     for (size_t i = 0; out && i < fnr_config_table.count; i++) {
         char text[FNR_SET_TEXT_MAX];
         fnr_settings_format(&fnr_config_table.rows[i], config, text, sizeof text);
-        cJSON_AddStringToObject(out, fnr_config_table.rows[i].name, text);
+        fnr_record_add_text(out, fnr_config_table.rows[i].name, text);
     }
     return out;
 }
@@ -23,7 +24,7 @@ cJSON *fnr_record_file(const char *path, fnr_digest *digest_or_null)
 {
     fnr_digest digest;
     cJSON *out = cJSON_CreateObject();
-    cJSON_AddStringToObject(out, "path", path);
+    fnr_record_add_text(out, "path", path);
     if (fnr_hash_file(path, &digest, NULL)) {
         cJSON_AddStringToObject(out, "sha256", digest.hex);
     } else {
@@ -98,6 +99,15 @@ void fnr_record_add_number(cJSON *object, const char *key, double value)
     } else {
         cJSON_AddNullToObject(object, key);
     }
+}
+
+void fnr_record_add_text(cJSON *object, const char *key, const char *text)
+{
+    char *utf8 = fnr_text_escape(text, NULL, NULL);
+    if (utf8) { /* without memory the member is missing, as everywhere in cJSON */
+        cJSON_AddStringToObject(object, key, utf8);
+    }
+    free(utf8);
 }
 
 double fnr_peak_rss_mib(void)

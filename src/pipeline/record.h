@@ -28,6 +28,9 @@ const char *fnr_record_text(const cJSON *object, const char *key, const char *ot
 /* Reads back to the same bits; numbers that JSON cannot hold (NaN, infinity) are written as null. */
 void fnr_record_add_number(cJSON *object, const char *key, double value);
 
+/* Text that may be a file's name: bytes that are not UTF-8, which JSON cannot hold, are written as fnr_text_escape does. */
+void fnr_record_add_text(cJSON *object, const char *key, const char *text);
+
 /* Peak resident memory of this process so far [MiB]. */
 double fnr_peak_rss_mib(void);
 

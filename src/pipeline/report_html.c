@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "src/core/text.h"
 #include "src/core/timer.h"
 #include "src/pipeline/report_parts.h"
 
@@ -16,29 +17,7 @@ const fnr_report_sign fnr_report_signs[FNR_VERDICTS] = {
 
 /* ---- text ---- */
 
-/* Length of the UTF-8 sequence at s, 0 when it is none (too short, overlong, surrogate, beyond Unicode). */
-static int utf8_length(const unsigned char *s)
-{
-    if (s[0] < 0x80) {
-        return 1;
-    }
-    const int n = s[0] >= 0xF0 ? 4 : s[0] >= 0xE0 ? 3 : 2;
-    static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    if (s[0] < 0xC2 || s[0] > 0xF4) {
-        return 0;
-    }
-    uint32_t code = s[0] & (0x7Fu >> n);
-    for (int i = 1; i < n; i++) {
-        if ((s[i] & 0xC0) != 0x80) {
-            return 0;
-        }
-        code = code << 6 | (s[i] & 0x3Fu);
-    }
-    return code >= least[n] && code <= 0x10FFFF && !(code >= 0xD800 && code <= 0xDFFF) && code != 0xFFFE && code != 0xFFFF ? n
-                                                                                                                           : 0;
-}
-
-static const char *entity_of(unsigned char c)
+static const char *entity_of(char c)
 {
     switch (c) {
     case '&':
@@ -51,27 +30,28 @@ static const char *entity_of(unsigned char c)
         return "&quot;";
     case '\'':
         return "&#39;";
-    case '\t':
-    case '\n':
-    case '\r':
-        return " ";
     default:
-        return c < 0x20 || c == 0x7F ? "\xEF\xBF\xBD" : NULL;
+        return NULL;
     }
 }
 
 void fnr_report_text(FILE *out, const char *text)
 {
-    for (const unsigned char *s = (const unsigned char *)text; *s;) {
-        const int n = utf8_length(s);
-        const char *entity = n == 1 ? entity_of(*s) : n == 0 ? "\xEF\xBF\xBD" : NULL;
+    const size_t room = FNR_TEXT_ESCAPE * strlen(text) + 1;
+    char *shown = malloc(room);
+    if (!shown) { /* without memory the page lacks a word */
+        return;
+    }
+    fnr_text_printable(shown, room, text);
+    for (const char *s = shown; *s; s++) {
+        const char *entity = entity_of(*s);
         if (entity) {
             fputs(entity, out);
         } else {
-            fwrite(s, 1, (size_t)n, out);
+            fputc(*s, out);
         }
-        s += n ? n : 1;
     }
+    free(shown);
 }
 
 static void write_number(FILE *out, double v, const char *format, const char *unit)

@@ -44,8 +44,8 @@ typedef struct {
 } fnr_report_sign;
 extern const fnr_report_sign fnr_report_signs[FNR_VERDICTS];
 
-/* Text for elements and attributes: the five special characters become entities, control characters and bytes that are not
- * UTF-8 become U+FFFD. */
+/* Text for elements and attributes: the five special characters become entities; control characters and bytes that are not UTF-8
+ * become \xHH. */
 void fnr_report_text(FILE *out, const char *text);
 
 void fnr_report_write_begin(FILE *out, const char *title, const char *version);

@@ -1,8 +1,11 @@
 #include "src/pipeline/section.h"
 
+#include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "src/core/mem.h"
+#include "src/core/text.h"
 #include "src/core/timer.h"
 
 void fnr_section_note_write_error(fnr_section *s, const fnr_error *err)
@@ -39,6 +42,20 @@ static bool read_montage(fnr_section *s, fnr_error *err)
     return true;
 }
 
+static void warn_of_odd_names(const fnr_section *s)
+{
+    size_t odd = 0;
+    for (size_t i = 0; i < s->n_tiles; i++) {
+        char shown[NAME_MAX + 1];
+        fnr_text_printable(shown, sizeof shown, s->tiles[i].name);
+        odd += strcmp(shown, s->tiles[i].name) != 0;
+    }
+    if (odd) {
+        fnr_log_warn(s->run->log, "%s: %zu file name%s not plain UTF-8; such bytes are written as \\xHH, and TrakEM2 will not find these files",
+                     s->job.em_dir, odd, odd == 1 ? " is" : "s are");
+    }
+}
+
 static bool list_tiles(fnr_section *s, fnr_error *err)
 {
     if (!fnr_tile_list(s->job.em_dir, &s->listing, err)) {
@@ -56,6 +73,7 @@ static bool list_tiles(fnr_section *s, fnr_error *err)
         }
         s->n_tiles += !fnr_same_file(t->path, s->job.mbp_path); /* the montage may lie among the tiles, or a link to it */
     }
+    warn_of_odd_names(s);
     return s->n_tiles > 0 || fnr_fail(err, FNR_E_IO, "%s: holds no EM tiles beside the montage", s->job.em_dir);
 }
 

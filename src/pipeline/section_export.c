@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "src/core/csv.h"
 #include "src/core/mem.h"
 #include "src/geom/trakem2.h"
 #include "src/image/stats.h"
@@ -9,18 +10,6 @@
 #include "src/pipeline/section.h"
 
 /* ---- transforms.csv -------------------------------------------------------------------------------------------------------- */
-
-static void csv_text(FILE *out, const char *text)
-{
-    fputc('"', out);
-    for (; *text; text++) {
-        if (*text == '"') {
-            fputc('"', out);
-        }
-        fputc(*text == '\n' || *text == '\r' ? ' ' : *text, out);
-    }
-    fputc('"', out);
-}
 
 static void csv_number(FILE *out, double v, const char *format)
 {
@@ -30,16 +19,18 @@ static void csv_number(FILE *out, double v, const char *format)
     }
 }
 
-static void csv_row(FILE *out, const fnr_section_tile *t)
+static bool csv_row(FILE *out, const fnr_section_tile *t, fnr_error *err)
 {
     const fnr_registration *r = &t->reg;
     char text[FNR_TRANSFORM_TEXT] = "";
     if (r->has_transform) {
         fnr_transform_format(&t->tile_to_if, text);
     }
-    csv_text(out, t->name);
+    if (!fnr_csv_put_name(out, t->name, err)) {
+        return false;
+    }
     fprintf(out, ",%s,", fnr_verdict_name(r->verdict));
-    csv_text(out, r->reason);
+    fnr_csv_put_text(out, r->reason);
     fprintf(out, ",%s", text);
     csv_number(out, r->has_transform ? fnr_transform_scale(&t->tile_to_if) : NAN, "%.8f");
     csv_number(out, r->has_transform ? fnr_transform_rotation_deg(&t->tile_to_if) : NAN, "%.5f");
@@ -50,8 +41,8 @@ static void csv_row(FILE *out, const fnr_section_tile *t)
     csv_number(out, r->flow_inliers, "%.3f");
     csv_number(out, r->flow_rms_px, "%.3f");
     csv_number(out, r->expected_error_px, "%.3f");
-    fprintf(out, ",%d,%d", t->w, t->h);
-    fputc('\n', out);
+    fprintf(out, ",%d,%d\n", t->w, t->h);
+    return true;
 }
 
 static bool write_csv(const fnr_section *s, fnr_error *err)
@@ -63,7 +54,10 @@ static bool write_csv(const fnr_section *s, fnr_error *err)
     }
     fputs("tile,verdict,reason,transform,scale,rotation_deg,score,scale_to_nominal,peak_ratio,content,flow_inliers,flow_rms_px,expected_error_px,width,height\n", file.file);
     for (size_t i = 0; i < s->n_tiles; i++) {
-        csv_row(file.file, &s->tiles[i]);
+        if (!csv_row(file.file, &s->tiles[i], err)) {
+            fnr_atomic_abort(&file);
+            return false;
+        }
     }
     return fnr_atomic_commit(&file, err);
 }
@@ -131,7 +125,7 @@ static cJSON *tiles_json(const fnr_section *s)
     for (size_t i = 0; i < s->n_tiles; i++) {
         const fnr_section_tile *t = &s->tiles[i];
         cJSON *item = cJSON_CreateObject();
-        cJSON_AddStringToObject(item, "tile", t->name);
+        fnr_record_add_text(item, "tile", t->name);
         cJSON_AddStringToObject(item, "sha256", t->digest.hex);
         cJSON_AddStringToObject(item, "verdict", fnr_verdict_name(t->reg.verdict));
         fnr_record_add_number(item, "em_nm", t->em_nm);
@@ -161,7 +155,7 @@ static bool write_run(const fnr_section *s, const fnr_section_summary *sum, fnr_
     cJSON_AddStringToObject(json, "program", "fnet-register " FNR_VERSION);
     cJSON_AddStringToObject(json, "started", s->started);
     cJSON_AddStringToObject(json, "backend", s->run->be->description);
-    cJSON_AddStringToObject(json, "em_dir", s->job.em_dir);
+    fnr_record_add_text(json, "em_dir", s->job.em_dir);
     cJSON_AddItemToObject(json, "montage", fnr_record_file(s->job.mbp_path, NULL));
     cJSON_AddItemToObject(json, "model", fnr_record_file(s->job.model_path, NULL));
     fnr_record_add_number(json, "if_nm", s->if_nm);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "src/core/text.h"
 #include "src/core/timer.h"
 #include "src/cv/cv.h"
 #include "src/pipeline/record.h"
@@ -33,7 +34,11 @@ static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage
 {
     const fnr_registration *r = &t->reg;
     pictures p = {0};
-    fnr_report_tile out = {.name = t->name, .w = t->w, .h = t->h, .verdict = r->verdict, .reason = r->reason, .has_transform = r->has_transform,
+    char *name = fnr_text_escape(t->name, fnr_text_is_printable, err);
+    if (!name) {
+        return false;
+    }
+    fnr_report_tile out = {.name = name, .w = t->w, .h = t->h, .verdict = r->verdict, .reason = r->reason, .has_transform = r->has_transform,
                            .tile_to_if = t->tile_to_if, .scale = r->scale, .rotation_deg = r->rotation_deg, .score = r->score,
                            .peak_ratio = r->peak_ratio, .content = r->content, .flow_inliers = r->flow_inliers, .flow_rms_px = r->flow_rms_px,
                            .expected_error_px = r->expected_error_px, .truth_error_px = NAN};
@@ -48,6 +53,7 @@ static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage
     }
     const bool ok = fnr_report_add_tile(report, &out, err);
     free_pictures(&p);
+    free(name);
     return ok;
 }
 

@@ -2,6 +2,7 @@
 
 #include "src/core/csv.h"
 #include "src/core/fs.h"
+#include "src/core/text.h"
 
 static bool read_text(const char *text, fnr_csv *t, fnr_error *err)
 {
@@ -32,6 +33,37 @@ static void plain_and_quoted_fields(void **state)
     fnr_csv_free(&t);
 }
 
+/* What we write comes back, whatever it holds. */
+static void written_cells_read_back(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"plain.tif", "a, \"b\".tif", "two\nlines.tif", "ends with return\r", "\r\n", "gr\xFC\xDF.tif", "\"", ""};
+    enum { N = sizeof names / sizeof *names };
+    fnr_error err = {0};
+    fnr_csv t;
+    fnr_atomic file;
+    char path[FNR_PATH_MAX];
+    assert_true(fnr_path_join(path, fnr_test_tmpdir(), "written.csv", &err));
+    assert_ok(fnr_atomic_open(&file, path, &err), err);
+    fputs("name,n\r\n", file.file);
+    for (int i = 0; i < N; i++) {
+        assert_true(fnr_csv_put_name(file.file, names[i], &err));
+        fprintf(file.file, ",%d\r\n", i);
+    }
+    assert_ok(fnr_atomic_commit(&file, &err), err);
+    assert_ok(fnr_csv_read(path, &t, &err), err);
+    assert_int_equal(t.rows, N + 1);
+    for (size_t i = 0; i < N; i++) {
+        char name[64], number[16];
+        snprintf(name, sizeof name, "%s", fnr_csv_cell(&t, i, 0));
+        snprintf(number, sizeof number, "%zu", i);
+        fnr_text_unescape(name);
+        assert_string_equal(name, names[i]);
+        assert_string_equal(fnr_csv_cell(&t, i, 1), number);
+    }
+    fnr_csv_free(&t);
+}
+
 static void odd_tables_are_refused(void **state)
 {
     (void)state;
@@ -53,6 +85,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(plain_and_quoted_fields),
+        cmocka_unit_test(written_cells_read_back),
         cmocka_unit_test(odd_tables_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

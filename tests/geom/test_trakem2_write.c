@@ -90,7 +90,7 @@ static void reads_back(void **state)
                  files[i] + strlen(fnr_test_tmpdir()) + 1);
         assert_string_equal(got->file_path, resolved);
     }
-    assert_string_equal(p.patches[1].title, "ann_lled <M&M> '5\" " LONG_DASH " \xF0\x9F\x94\xAC \xC3\xBF?");
+    assert_string_equal(p.patches[1].title, "ann_lled <M&M> '5\" " LONG_DASH " \xF0\x9F\x94\xAC \\xFF\\x01");
     fnr_t2_free(&p);
 }
 

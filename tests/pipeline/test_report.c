@@ -121,7 +121,7 @@ static void every_tile_is_there_and_text_is_text(void **state)
                                         "caf\xC3\xA9 \xE2\x82\xAC.tif", "bad\xFF\x01utf8\xC0\xAF\xED\xA0\x80.tif"};
     static const char *const shown[] = {
         "plain.tif", "<script>alert('x')</script>.tif", "a&amp;b\"'--]]>.tif", "caf\xC3\xA9 \xE2\x82\xAC.tif",
-        "bad\xEF\xBF\xBD\xEF\xBF\xBDutf8\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD.tif"};
+        "bad\\xFF\\x01utf8\\xC0\\xAF\\xED\\xA0\\x80.tif"};
     fnr_error err = {0};
     fnr_report *r = open_report(5, NULL);
     for (int i = 0; i < 5; i++) {
