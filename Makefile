@@ -52,7 +52,7 @@ CUDASRC := $(if $(HAVE_CUDA),$(wildcard net/cuda/*.c))
 CUDAOBJ := $(CUDASRC:%.c=$(BUILD)/%.o)
 KERNELS := $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard net/cuda/*.cu))
 # What the plug-in needs of the rest, compiled again so that it can be part of a shared object.
-PLUGINSRC := src/core/err.c src/core/mem.c src/core/rng.c net/graph.c net/graph_check.c net/shape.c
+PLUGINSRC := src/core/err.c src/core/mem.c src/core/rng.c src/core/text.c net/graph.c net/graph_check.c net/shape.c
 PLUGINOBJ := $(PLUGINSRC:%.c=$(BUILD)/pic/%.o)
 # Machine code for A100 and H100/H200; newer GPUs translate the PTX.
 NVFLAGS := -std=c++17 -O3 -lineinfo -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
