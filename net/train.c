@@ -30,6 +30,7 @@ typedef struct {
     double reported_loss;     /* the mean that was reported last; NaN before */
     double start_s, last_report_s, last_save_s;
     long start_step;
+    fnr_train_end end;
 } trainer;
 
 double fnr_train_lr(const fnr_train_options *opt, long step)
@@ -58,8 +59,8 @@ static bool check_options(const fnr_train_options *o, const fnr_model *m, fnr_er
         return fnr_fail(err, FNR_E_USAGE, "the state has done %ld steps already, training to %ld makes no sense", m->step,
                         o->steps);
     }
-    if (o->validate_every < 0 || !(o->checkpoint_every_s >= 0)) {
-        return fnr_fail(err, FNR_E_USAGE, "intervals of validation and checkpoints must not be negative");
+    if (o->validate_every < 0 || o->patience < 0 || !(o->checkpoint_every_s >= 0)) {
+        return fnr_fail(err, FNR_E_USAGE, "intervals of validation and checkpoints, and patience, must not be negative");
     }
     const fnr_adam *a = &o->adam;
     if (!(a->lr >= 0 && a->beta1 >= 0 && a->beta1 < 1 && a->beta2 >= 0 && a->beta2 < 1 && a->eps > 0)) {
@@ -177,6 +178,7 @@ static fnr_train_status status_of(const trainer *t)
     const double elapsed = fnr_now_s() - t->start_s;
     return (fnr_train_status){.step = m->step,
                               .steps = t->opt->steps,
+                              .end = t->end,
                               .loss = t->report_count ? t->report_sum / (double)t->report_count : t->reported_loss,
                               .val_loss = last ? last->val_loss : NAN,
                               .val_r = last ? last->val_r : NAN,
@@ -264,6 +266,9 @@ static bool validate(trainer *t, fnr_error *err)
     const bool best = fnr_model_best(m) == &m->history[m->n_history - 1];
     const bool ok = !best || save_best(t, err);
     report(t);
+    if (t->cb->validated) {
+        t->cb->validated(t->cb->ctx, m);
+    }
     return ok;
 }
 
@@ -272,13 +277,21 @@ static bool is_validation_step(const fnr_train_options *o, long step)
     return o->validate_every > 0 && (step % o->validate_every == 0 || step == o->steps);
 }
 
+/* The last `patience` validations brought nothing better than the one before them. */
+static bool no_progress(const fnr_train_options *o, const fnr_model *m)
+{
+    const fnr_history_row *best = fnr_model_best(m);
+    return o->patience > 0 && best && m->history + m->n_history - 1 - best >= o->patience;
+}
+
 static bool run(trainer *t, const fnr_cancel *cancel, fnr_error *err)
 {
     const fnr_train_options *o = t->opt;
     const double checkpoint_s = fmin(o->checkpoint_every_s, MAX_CHECKPOINT_S);
-    while (t->model->step < o->steps) {
+    while (t->model->step < o->steps && !no_progress(o, t->model)) {
         if (fnr_cancelled(cancel)) {
             const long step = t->model->step;
+            t->end = FNR_TRAIN_CANCELLED;
             return save_last(t, err) &&
                    fnr_fail(err, FNR_E_CANCELLED, "training stopped after step %ld of %ld; its state is saved", step, o->steps);
         }
@@ -293,6 +306,7 @@ static bool run(trainer *t, const fnr_cancel *cancel, fnr_error *err)
             return false;
         }
     }
+    t->end = t->model->step < o->steps ? FNR_TRAIN_NO_PROGRESS : FNR_TRAIN_ALL_STEPS;
     return save_last(t, err) && (fnr_model_best(t->model) || save_best(t, err));
 }
 

@@ -16,12 +16,21 @@ typedef struct {
     long lr_warmup;            /* steps of linear warm-up */
     double lr_final;           /* cosine: lr of the last step as a fraction; step: factor at 60 % and again at 85 % of the steps */
     long validate_every;       /* steps; 0 = never */
+    long patience;             /* end after this many validations without a better val_r; 0 = never */
     double checkpoint_every_s; /* seconds between writes of the last state; taken as 60 when larger */
     fnr_sampler_options sampler;
 } fnr_train_options;
 
+typedef enum {
+    FNR_TRAIN_UNDER_WAY,   /* or ended by an error */
+    FNR_TRAIN_ALL_STEPS,   /* every step was done */
+    FNR_TRAIN_NO_PROGRESS, /* val_r did not rise for `patience` validations */
+    FNR_TRAIN_CANCELLED
+} fnr_train_end;
+
 typedef struct {
     long step, steps;
+    fnr_train_end end;
     double loss;            /* mean over the steps since the last report; the one before when there was no step, NaN at first */
     double val_loss, val_r; /* of the last validation (MSE, Pearson r over all validation pixels); NaN before the first */
     double best_val_r;      /* NaN before the first */
@@ -33,6 +42,8 @@ typedef struct {
     void *ctx;
     /* A few times a second at most, after each validation and at the end. May be NULL. */
     void (*status)(void *ctx, const fnr_train_status *s);
+    /* After each validation, with the new row in m->history. May be NULL. */
+    void (*validated)(void *ctx, const fnr_model *m);
     /* Writes last (with moments) or best (without). May be NULL. */
     bool (*save)(void *ctx, const fnr_model *m, bool best, fnr_error *err);
 } fnr_train_callbacks;
@@ -41,7 +52,8 @@ typedef struct {
  *
  * The best state is the one with the highest val_r; where there is no validation (or none with a correlation) the last one is
  * handed over as the best, at the end.  A run that is stopped at any time and continued from its last state gives, to the bit,
- * what an uninterrupted one gives: patches depend on the step alone, and model->history with loss_sum holds the bookkeeping.
+ * what an uninterrupted one gives: patches depend on the step alone, and model->history with loss_sum holds the bookkeeping
+ * (early stopping counts the rows of the history, so a run that has ended stays ended).
  *
  * On cancel the last state is saved and FNR_E_CANCELLED returned.  A loss that is not finite ends training with FNR_E_NUMERIC,
  * the step and the pairs named; the last state on disk is the one before.  After a failure *model holds some earlier state. */

@@ -4,6 +4,7 @@
 static const fnr_option options[] = {
     {"output", 'o', "FILE", NULL, "model to write (.safetensors); the last state and the loss curve go beside it"},
     {"resume", 'r', NULL, NULL, "continue an interrupted training, bit for bit"},
+    {"force", 0, NULL, NULL, "replace an earlier training of the same name"},
     {"em-nm", 0, "NM", "images.em_nm", "pixel size of the EM tiles, when the files do not tell it"},
     {"if-nm", 0, "NM", "images.if_nm", "pixel size of the MBP images, when the files do not tell it"},
     {"steps", 0, "N", "train.steps", "optimiser steps"},
@@ -20,8 +21,11 @@ static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
     if (!model) {
         return fnr_usage_error(err, "train", "-o MODEL is missing");
     }
+    if (fnr_args_value(args, "resume") && fnr_args_value(args, "force")) {
+        return fnr_usage_error(err, "train", "--resume goes on, --force begins anew: give one of them");
+    }
     const fnr_train_job job = {.projects = args->positional, .n_projects = (size_t)args->n_positional, .model_path = model,
-                               .resume = fnr_args_value(args, "resume") != NULL};
+                               .resume = fnr_args_value(args, "resume") != NULL, .force = fnr_args_value(args, "force") != NULL};
     return fnr_stage_train(run, &job, err) ? FNR_EXIT_OK : fnr_exit_of(err);
 }
 

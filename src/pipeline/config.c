@@ -33,6 +33,8 @@ static const fnr_setting rows[] = {
     {"train.lr_final", FNR_SET_FLOAT, AT(train.lr_final), 0, 1, "0.01", "", NULL,
      "Learning rate at the end as a fraction (cosine), or the factor applied at 60 % and 85 % of the steps (step)."},
     {"train.validate_every", FNR_SET_INT, AT(train_plain.validate_every), 0, 10000000, "500", "steps", NULL, "Steps between validations; 0 = never."},
+    {"train.patience", FNR_SET_INT, AT(train_plain.patience), 0, 1000000, "0", "validations", NULL,
+     "End early after this many validations without a better validation r; 0 = never."},
     {"train.checkpoint_s", FNR_SET_FLOAT, AT(train.checkpoint_every_s), 0, 60, "30", "s", NULL, "Seconds between writes of the last state."},
     {"train.flip", FNR_SET_BOOL, AT(train.sampler.flip), 0, 0, "true", "", NULL, "Mirror patches at random."},
     {"train.turn", FNR_SET_BOOL, AT(train.sampler.turn), 0, 0, "true", "", NULL, "Turn patches by random quarter turns."},
@@ -122,6 +124,7 @@ bool fnr_config_finish(fnr_config *c, fnr_error *err)
     }
     c->train.steps = c->train_plain.steps;
     c->train.validate_every = c->train_plain.validate_every;
+    c->train.patience = c->train_plain.patience;
     c->train.lr_warmup = c->train_plain.warmup;
     c->train.adam.eps = 1e-8; /* PyTorch's default, which the paper's code keeps */
     c->train.sampler.patch_d = 1;

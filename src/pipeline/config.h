@@ -26,7 +26,7 @@ typedef struct {
         double validation_fraction;
     } data;
     struct { /* plain values of the table that fnr_config_finish copies into `train` */
-        int steps, patch, seed, validate_every, warmup;
+        int steps, patch, seed, validate_every, patience, warmup;
     } train_plain;
     fnr_train_options train;
     struct {

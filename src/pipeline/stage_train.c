@@ -6,13 +6,14 @@
 
 #include "src/core/mem.h"
 #include "src/core/timer.h"
+#include "src/pipeline/loss_plot.h"
 #include "src/pipeline/pairs.h"
-#include "src/pipeline/record.h"
+#include "src/pipeline/train_record.h"
 
 typedef struct {
     fnr_run *run;
     const fnr_train_job *job;
-    char last_path[FNR_PATH_MAX], loss_path[FNR_PATH_MAX];
+    char last_path[FNR_PATH_MAX], loss_path[FNR_PATH_MAX], plot_path[FNR_PATH_MAX], record_path[FNR_PATH_MAX];
     FILE *loss_file; /* NULL when it could not be opened: the curve is a convenience */
     fnr_progress progress;
     cJSON *record;
@@ -49,70 +50,21 @@ static void show_status(void *ctx, const fnr_train_status *s)
     }
 }
 
+/* The curve is a convenience: a picture that cannot be written is no reason to lose a training. */
+static void plot(void *ctx, const fnr_model *m)
+{
+    const training *t = ctx;
+    fnr_error err = {0};
+    if (!fnr_loss_plot_write(t->plot_path, fnr_path_base(t->job->model_path), m, &err)) {
+        fnr_log_warn(t->run->log, "%s", err.message);
+    }
+}
+
 /* The record travels inside the weights, so a model file alone tells how it was made. */
 static bool save(void *ctx, const fnr_model *m, bool best, fnr_error *err)
 {
     training *t = ctx;
     return fnr_model_write(best ? t->job->model_path : t->last_path, m, err);
-}
-
-static cJSON *make_record(const fnr_run *run, const fnr_train_job *job, const fnr_training_set *pairs)
-{
-    char now[32];
-    cJSON *r = cJSON_CreateObject(), *projects = cJSON_AddArrayToObject(r, "projects"), *val = cJSON_CreateArray();
-    fnr_utc_now(now);
-    cJSON_AddStringToObject(r, "program", "fnet-register " FNR_VERSION);
-    cJSON_AddStringToObject(r, "started", now);
-    cJSON_AddStringToObject(r, "backend", run->be->description);
-    for (size_t i = 0; i < job->n_projects; i++) {
-        cJSON_AddItemToArray(projects, fnr_record_file(job->projects[i], NULL));
-    }
-    cJSON_AddNumberToObject(r, "training_tiles", (double)pairs->n_train);
-    cJSON_AddNumberToObject(r, "if_nm", pairs->if_nm);
-    for (size_t i = 0; i < pairs->n_val; i++) {
-        cJSON_AddItemToArray(val, cJSON_CreateString(pairs->val[i].name));
-    }
-    cJSON_AddItemToObject(r, "validation_tiles", val);
-    cJSON_AddItemToObject(r, "settings", fnr_record_settings(&run->config));
-    return r;
-}
-
-/* A resumed training must be the same training: settings that change the result may not differ. */
-static bool same_settings(const fnr_run *run, const char *path, const cJSON *old, fnr_error *err)
-{
-    static const char *const matter[] = {"images.", "net.", "data.", "train.", NULL};
-    const cJSON *settings = cJSON_GetObjectItemCaseSensitive(old, "settings");
-    for (size_t i = 0; i < fnr_config_table.count; i++) {
-        const fnr_setting *row = &fnr_config_table.rows[i];
-        char now[FNR_SET_TEXT_MAX];
-        bool relevant = false;
-        for (const char *const *p = matter; *p; p++) {
-            relevant |= !strncmp(row->name, *p, strlen(*p));
-        }
-        if (!relevant || !strcmp(row->name, "train.checkpoint_s")) {
-            continue;
-        }
-        fnr_settings_format(row, &run->config, now, sizeof now);
-        const char *before = fnr_record_text(settings, row->name, NULL);
-        if (before && strcmp(before, now)) {
-            return fnr_fail(err, FNR_E_USAGE, "%s was made with %s = %s, now it is %s: give the same settings, or train anew without --resume", path,
-                            row->name, before, now);
-        }
-    }
-    return true;
-}
-
-/* ... and must see the same placements. */
-static bool same_projects(const cJSON *now, const char *path, const cJSON *old, fnr_error *err)
-{
-    const cJSON *before = cJSON_GetObjectItemCaseSensitive(old, "projects"), *given = cJSON_GetObjectItemCaseSensitive(now, "projects");
-    bool same = !before || cJSON_GetArraySize(before) == cJSON_GetArraySize(given);
-    for (int i = 0; before && same && i < cJSON_GetArraySize(given); i++) {
-        same = !strcmp(fnr_record_text(cJSON_GetArrayItem(before, i), "sha256", ""), fnr_record_text(cJSON_GetArrayItem(given, i), "sha256", ""));
-    }
-    return same || fnr_fail(err, FNR_E_USAGE,
-                            "%s was made from other projects, or they have changed: give the same ones in the same order, or train anew "
-                            "without --resume", path);
 }
 
 static bool start_model(fnr_run *run, const training *t, fnr_model *model, fnr_error *err)
@@ -124,7 +76,7 @@ static bool start_model(fnr_run *run, const training *t, fnr_model *model, fnr_e
             return false;
         }
         cJSON *old = model->record ? cJSON_Parse(model->record) : NULL;
-        const bool ok = same_settings(run, t->last_path, old, err) && same_projects(t->record, t->last_path, old, err);
+        const bool ok = fnr_train_record_same(t->record, old, t->last_path, err);
         cJSON_Delete(old);
         if (!ok) {
             fnr_model_free(model);
@@ -142,10 +94,18 @@ static bool start_model(fnr_run *run, const training *t, fnr_model *model, fnr_e
     return model->record || fnr_fail(err, FNR_E_LIMIT, "out of memory for the training record");
 }
 
+/* Hours of work are not replaced without a word. */
 static bool refuse_overwrite(const training *t, fnr_error *err)
 {
-    if (!t->job->resume && fnr_is_file(t->last_path)) {
-        return fnr_fail(err, FNR_E_USAGE, "%s holds an earlier training: continue it with --resume, or remove it first", t->last_path);
+    if (t->job->resume) {
+        return fnr_is_file(t->last_path) ||
+               fnr_fail(err, FNR_E_USAGE, "--resume: %s does not exist: there is no state to go on from; train anew without --resume", t->last_path);
+    }
+    if (!t->job->force && fnr_is_file(t->last_path)) {
+        return fnr_fail(err, FNR_E_USAGE, "%s holds an earlier training: continue it with --resume, or replace it with --force", t->last_path);
+    }
+    if (!t->job->force && fnr_is_file(t->job->model_path)) {
+        return fnr_fail(err, FNR_E_USAGE, "%s exists: give another name to -o, or replace it with --force", t->job->model_path);
     }
     return true;
 }
@@ -159,30 +119,70 @@ static void open_loss_file(training *t)
     }
 }
 
+/* Why a run ended, as a sentence for people and for its record. */
+static void say_end(const fnr_train_options *o, const fnr_train_status *final, const fnr_error *err, char *out, size_t size)
+{
+    switch (final->end) {
+    case FNR_TRAIN_ALL_STEPS:
+        snprintf(out, size, "all %ld steps done", final->steps);
+        break;
+    case FNR_TRAIN_NO_PROGRESS:
+        snprintf(out, size, "stopped early at step %ld: validation r did not rise for %ld validations", final->step, o->patience);
+        break;
+    case FNR_TRAIN_CANCELLED:
+        snprintf(out, size, "stopped by the user at step %ld", final->step);
+        break;
+    default:
+        snprintf(out, size, "failed: %s", err->message);
+        break;
+    }
+}
+
+static void finish(training *t, const fnr_train_status *final, double seconds, const fnr_error *why)
+{
+    char ended[sizeof why->message + 32], duration[32];
+    fnr_error err = {0};
+    say_end(&t->run->config.train, final, why, ended, sizeof ended);
+    if (!fnr_train_record_write(t->record_path, t->job, t->record, final, ended, seconds, &err)) {
+        fnr_log_warn(t->run->log, "%s", err.message);
+    }
+    if (final->end == FNR_TRAIN_CANCELLED) {
+        fnr_progress_end(&t->progress, "stopped; continue with --resume");
+    } else if (final->end != FNR_TRAIN_UNDER_WAY) {
+        fnr_format_duration(seconds, duration);
+        if (isnan(final->best_val_r)) {
+            fnr_progress_end(&t->progress, "%s; nothing to validate on", duration);
+        } else {
+            fnr_progress_end(&t->progress, "%s; best validation r %.4f at step %ld", duration, final->best_val_r, final->best_step);
+        }
+        fnr_log_info(t->run->log, "wrote %s (%s)", t->job->model_path, ended);
+    }
+}
+
 static bool train_on(fnr_run *run, training *t, const fnr_training_set *pairs, fnr_error *err)
 {
     fnr_model model = {0};
     fnr_train_status final = {0};
-    t->record = make_record(run, t->job, pairs);
+    fnr_error why = {0};
     if (!start_model(run, t, &model, err)) {
         return false;
     }
     const fnr_train_options *options = &run->config.train;
     fnr_log_info(run->log, "training on %zu tiles, %zu held back; network of %d channels, depth %d, at %g nm; %s", pairs->n_train, pairs->n_val,
                  model.desc.base_channels, model.desc.depth, model.pixel_nm, run->be->description);
+    if (options->patience > 0 && (pairs->n_val == 0 || options->validate_every == 0)) {
+        fnr_log_warn(run->log, "train.patience = %ld has no effect: no tile is validated on (data.validation_fraction, train.validate_every)",
+                     options->patience);
+    }
     open_loss_file(t);
     fnr_progress_begin(&t->progress, run->log, "training", (double)options->steps, (double)model.step);
     const double start = fnr_now_s();
-    const fnr_train_callbacks callbacks = {.ctx = t, .status = show_status, .save = save};
+    const fnr_train_callbacks callbacks = {.ctx = t, .status = show_status, .validated = plot, .save = save};
     const bool ok = fnr_train(run->be, run->device, &model, pairs->train, pairs->n_train, pairs->val, pairs->n_val, options, &callbacks, run->cancel,
-                              &final, err);
-    if (ok) {
-        char duration[32];
-        fnr_format_duration(fnr_now_s() - start, duration);
-        fnr_progress_end(&t->progress, "%s; best validation r %.4f at step %ld", duration, final.best_val_r, final.best_step);
-        fnr_log_info(run->log, "wrote %s", t->job->model_path);
-    } else if (err && err->code == FNR_E_CANCELLED) {
-        fnr_progress_end(&t->progress, "stopped; continue with --resume");
+                              &final, &why);
+    finish(t, &final, fnr_now_s() - start, &why);
+    if (!ok && err) {
+        *err = why;
     }
     if (t->loss_file) {
         fclose(t->loss_file);
@@ -197,13 +197,15 @@ bool fnr_stage_train(fnr_run *run, const fnr_train_job *job, fnr_error *err)
     fnr_placements placements = {0};
     fnr_training_set pairs = {0};
     bool ok = sibling_path(t.last_path, job->model_path, ".last.safetensors", err) && sibling_path(t.loss_path, job->model_path, ".loss.csv", err) &&
+              sibling_path(t.plot_path, job->model_path, ".loss.svg", err) && sibling_path(t.record_path, job->model_path, ".train.json", err) &&
               refuse_overwrite(&t, err) && (run->dry_run || fnr_mkdirs_for(job->model_path, err)) &&
               fnr_run_open_device(run, run->config.compute.winograd_train, err) &&
               fnr_placements_read(job->projects, job->n_projects, &run->config, run->log, &placements, err);
     if (ok && run->dry_run) {
         fnr_log_info(run->log, "would train on %zu tiles for %ld steps and write %s", placements.count, run->config.train.steps, job->model_path);
     } else if (ok) {
-        ok = fnr_training_set_load(&placements, &run->config, run->log, run->cancel, &pairs, err) && train_on(run, &t, &pairs, err);
+        ok = fnr_training_set_load(&placements, &run->config, run->log, run->cancel, &pairs, err) &&
+             (t.record = fnr_train_record_make(run, job, &placements, &pairs, err)) && train_on(run, &t, &pairs, err);
     }
     cJSON_Delete(t.record);
     fnr_training_set_free(&pairs);

@@ -157,7 +157,7 @@ training_runs_stops_and_resumes() {
     expect_status 2 "$FNR_EXE" train "$case_dir/manual_a.xml" "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --resume --set train.lr=0.5
     expect_text err 'train\.lr = 0\.001, now it is 0\.5'
     expect_status 2 "$FNR_EXE" train "$case_dir/manual_b.xml" -o "$scratch/parts.safetensors" $recipe --steps 60 --set train.checkpoint_s=0 --resume
-    expect_text err 'parts\.last\.safetensors was made from other projects'
+    expect_text err 'parts\.last\.safetensors was made from other projects .*manual_a\.xml, now manual_b\.xml'
     expect_status 0 "$FNR_EXE" train "$case_dir/manual_a.xml" -o "$scratch/new/folder/m.safetensors" $recipe --steps 2
     [ -s "$scratch/new/folder/m.safetensors" ]
 }
