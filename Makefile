@@ -151,8 +151,18 @@ nerve-model: $(EXE) ## train examples/models/nerve-mbp-fast.safetensors on the n
 
 bench: bench-net bench-nerve ## measure: speed of the network, registration of the nerve sections
 
-bench-net: $(BUILD)/tests/bench/bench_net ## time training steps and predictions of the backends
-	@$<
+# Narrow it with CASES="train2d-8 infer2d", VARIANTS="1.13,channels_last fold", ROUNDS=3, QUICK=1, FNR_BENCH_THREADS=2.
+# TORCH_PYTHONS names the interpreters to compare with; unless it is given, the newest PyTorch is put into a folder of its own.
+TORCH_VENV := build/torch-venv
+TORCH_PYTHONS ?= /usr/bin/python3 $(TORCH_VENV)/bin/python
+RESULT_FILE = $(if $(RESULT),| tee tests/bench/results/net.txt)
+
+bench-net: $(BUILD)/tests/bench/bench_net ## compare training steps and predictions with PyTorch (RESULT=1 keeps the table)
+	@$(if $(filter file,$(origin TORCH_PYTHONS)),tests/bench/torch_venv.sh $(TORCH_VENV))
+	@if command -v python3 >/dev/null; then \
+	    python3 tests/bench/compare_net.py $(BUILD) --cases "$(CASES)" --rounds $(or $(ROUNDS),5) --variants "$(VARIANTS)" \
+	        --pythons "$(TORCH_PYTHONS)" $(if $(QUICK),--quick) $(RESULT_FILE); \
+	else echo 'no python3: our own times only'; $<; fi
 
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)

@@ -4,54 +4,15 @@ same A B      two checkpoints hold the same tensors, bit for bit, and an Adam ta
 forward P DIR the network of checkpoint P gives DIR/out_eval3.f32 for DIR/x.f32
 export P OUT  writes the network of checkpoint P as torch.onnx.export does: OUT.plain.onnx, OUT.folded.onnx
 """
+import os
 import sys
 import warnings
 
 warnings.filterwarnings("ignore")
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import torch
 from torch import nn
-
-
-def unet(spatial, c_in, c_out, base, depth):
-    conv, convt, norm = (getattr(nn, n + str(spatial) + "d") for n in ("Conv", "ConvTranspose", "BatchNorm"))
-
-    class Pair(nn.Module):
-        def __init__(self, n_in, n_out):
-            super().__init__()
-            self.conv1, self.bn1 = conv(n_in, n_out, 3, padding=1), norm(n_out)
-            self.conv2, self.bn2 = conv(n_out, n_out, 3, padding=1), norm(n_out)
-
-        def forward(self, x):
-            return torch.relu(self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x))))))
-
-    class Level(nn.Module):
-        def __init__(self, n_in, n, below):
-            super().__init__()
-            self.sub_2conv_more = Pair(n_in, n)
-            self.sub_u = None
-            if below:
-                self.sub_2conv_less = Pair(2 * n, n)
-                self.conv_down, self.bn0 = conv(n, n, 2, stride=2), norm(n)
-                self.convt, self.bn1 = convt(2 * n, n, 2, stride=2), norm(n)
-                self.sub_u = Level(n, 2 * n, below - 1)
-
-        def forward(self, x):
-            skip = self.sub_2conv_more(x)
-            if self.sub_u is None:
-                return skip
-            deep = self.sub_u(torch.relu(self.bn0(self.conv_down(skip))))
-            return self.sub_2conv_less(torch.cat((skip, torch.relu(self.bn1(self.convt(deep)))), 1))
-
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.net_recurse = Level(c_in, base, depth)
-            self.conv_out = conv(base, c_out, 3, padding=1)
-
-        def forward(self, x):
-            return self.conv_out(self.net_recurse(x))
-
-    return Net()
+from torch_unet import unet
 
 
 def load(path):
