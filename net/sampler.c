@@ -5,93 +5,19 @@
 
 #include "net/augment.h"
 #include "net/patch.h"
+#include "net/places.h"
 #include "src/core/mem.h"
 #include "src/core/rng.h"
 
 /* How often a rotated or scaled patch is drawn before it is taken unresampled. */
 enum { MAX_ATTEMPTS = 16 };
 
-/* A run of valid patch corners in one row of an image. */
-typedef struct {
-    int y, x;
-    uint64_t before; /* corners in all runs above and to the left of it */
-} corner_run;
-
-/* All valid patch corners of one image. */
-typedef struct {
-    const fnr_pair *pair;
-    corner_run *runs;
-    size_t n_runs, capacity;
-    uint64_t corners;
-} placement;
-
 struct fnr_sampler {
     fnr_netdesc desc;
     fnr_sampler_options opt;
-    placement *places; /* images that hold at least one patch */
+    fnr_places *places; /* images that hold at least one patch */
     size_t n_places;
 };
-
-/* ---- where patches may lie ----------------------------------------------------------------------------------------------- */
-
-static bool add_run(placement *p, int y, int x, int count, fnr_error *err)
-{
-    if (!fnr_grow(&p->runs, &p->capacity, p->n_runs, sizeof *p->runs, "patch positions", err)) {
-        return false;
-    }
-    p->runs[p->n_runs++] = (corner_run){.y = y, .x = x, .before = p->corners};
-    p->corners += (uint64_t)count;
-    return true;
-}
-
-/* column[x]: valid pixels in a row that end at (x, y) and go up. A patch whose last row is y fits where pw neighbours reach ph.
- */
-static bool add_row(placement *p, const int *column, int y, int ph, int pw, fnr_error *err)
-{
-    const int w = p->pair->w;
-    int streak = 0;
-    for (int x = 0; x <= w; x++) {
-        if (x < w && column[x] >= ph) {
-            streak++;
-            continue;
-        }
-        if (streak >= pw && !add_run(p, y - ph + 1, x - streak, streak - pw + 1, err)) {
-            return false;
-        }
-        streak = 0;
-    }
-    return true;
-}
-
-static bool find_corners(placement *p, int ph, int pw, fnr_error *err)
-{
-    const fnr_pair *pair = p->pair;
-    int *column = fnr_calloc((size_t)pair->w, sizeof *column, "patch positions", err);
-    bool ok = column != NULL;
-    for (int y = 0; ok && y < pair->h; y++) {
-        for (int x = 0; x < pair->w; x++) {
-            const bool valid = !pair->valid || pair->valid[(size_t)y * (size_t)pair->w + (size_t)x];
-            column[x] = valid ? column[x] + 1 : 0;
-        }
-        ok = add_row(p, column, y, ph, pw, err);
-    }
-    free(column);
-    return ok;
-}
-
-static const corner_run *run_of(const placement *p, uint64_t corner)
-{
-    size_t low = 0, high = p->n_runs; /* the last run with before <= corner */
-    while (high - low > 1) {
-        const size_t middle = (low + high) / 2;
-        if (p->runs[middle].before <= corner) {
-            low = middle;
-        } else {
-            high = middle;
-        }
-    }
-    return &p->runs[low];
-}
 
 /* ---- checks -------------------------------------------------------------------------------------------------------------- */
 
@@ -119,6 +45,10 @@ static bool check_options(const fnr_netdesc *desc, const fnr_sampler_options *o,
             return fnr_fail(err, FNR_E_USAGE, "augmentation of %g: amounts must lie between 0 and %g", amounts[i],
                             FNR_SAMPLER_MAX_BLUR);
         }
+    }
+    if (!(o->foreground >= 0 && o->foreground <= 1 && o->foreground_quantile >= 0 && o->foreground_quantile < 1)) {
+        return fnr_fail(err, FNR_E_USAGE, "foreground probability %g with quantile %g: needs 0 to 1, and 0 to below 1", o->foreground,
+                        o->foreground_quantile);
     }
     return true;
 }
@@ -161,10 +91,9 @@ fnr_sampler *fnr_sampler_new(const fnr_netdesc *desc, const fnr_pair *pairs, siz
     }
     bool ok = s && s->places;
     for (size_t i = 0; ok && i < n_pairs; i++) {
-        placement *p = &s->places[s->n_places];
-        p->pair = &pairs[i];
-        ok = pairs[i].d < opt->patch_d || find_corners(p, opt->patch_h, opt->patch_w, err);
-        s->n_places += p->corners > 0;
+        fnr_places *p = &s->places[s->n_places];
+        ok = fnr_places_find(desc, &pairs[i], opt, p, err);
+        s->n_places += p->valid.corners > 0;
     }
     if (ok && s->n_places == 0) {
         explain_no_patch(pairs, n_pairs, opt, err);
@@ -181,7 +110,7 @@ void fnr_sampler_free(fnr_sampler *s)
 {
     if (s) {
         for (size_t i = 0; s->places && i <= s->n_places; i++) {
-            free(s->places[i].runs);
+            fnr_places_free(&s->places[i]);
         }
         free(s->places);
         free(s);
@@ -201,17 +130,15 @@ static double log_uniform(fnr_rng *rng, double jitter)
     return exp(uniform_between(rng, -1, 1) * log1p(jitter));
 }
 
-static fnr_patch_pose draw_place(const fnr_sampler *s, const placement *p, fnr_rng *rng)
+static fnr_patch_pose draw_place(const fnr_sampler *s, const fnr_places *p, fnr_rng *rng)
 {
-    const uint64_t corner = fnr_rng_below(rng, p->corners);
-    const corner_run *run = run_of(p, corner);
-    fnr_patch_pose pose = {.y = run->y, .x = run->x + (int)(corner - run->before), .scale = 1};
-    pose.z = (int)fnr_rng_below(rng, (uint64_t)(p->pair->d - s->opt.patch_d + 1));
+    fnr_patch_pose pose = {.scale = 1};
+    fnr_places_draw(p, &s->opt, rng, &pose.z, &pose.y, &pose.x);
     pose.mirror = s->opt.flip && fnr_rng_below(rng, 2);
     return pose;
 }
 
-static fnr_patch_pose draw_pose(const fnr_sampler *s, const placement *p, fnr_rng *rng)
+static fnr_patch_pose draw_pose(const fnr_sampler *s, const fnr_places *p, fnr_rng *rng)
 {
     const fnr_sampler_options *o = &s->opt;
     for (int i = 0; o->scale_jitter > 0 && i < MAX_ATTEMPTS; i++) {
@@ -238,17 +165,21 @@ static fnr_augment draw_augment(const fnr_sampler_options *o, fnr_rng *rng)
 }
 
 /* The stream of one item; its first draw is the image. */
-static fnr_rng stream_of(const fnr_sampler *s, long step, int item, const placement **place)
+static fnr_rng stream_of(const fnr_sampler *s, long step, int item, const fnr_places **place)
 {
     fnr_rng rng = fnr_rng_at(s->opt.seed, (uint64_t)step, (uint64_t)item);
     *place = &s->places[fnr_rng_below(&rng, s->n_places)];
     return rng;
 }
 
-const fnr_pair *fnr_sampler_pair(const fnr_sampler *s, long step, int item)
+const fnr_pair *fnr_sampler_where(const fnr_sampler *s, long step, int item, int *z, int *y, int *x)
 {
-    const placement *place;
-    (void)stream_of(s, step, item, &place);
+    const fnr_places *place;
+    fnr_rng rng = stream_of(s, step, item, &place);
+    const fnr_patch_pose pose = draw_pose(s, place, &rng);
+    *z = pose.z;
+    *y = pose.y;
+    *x = pose.x;
     return place->pair;
 }
 
@@ -258,7 +189,7 @@ void fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y)
     const size_t plane = (size_t)o->patch_h * (size_t)o->patch_w;
     const int in_planes = s->desc.in_channels * o->patch_d, out_planes = s->desc.out_channels * o->patch_d;
     for (int item = 0; item < o->batch; item++) {
-        const placement *p;
+        const fnr_places *p;
         fnr_rng rng = stream_of(s, step, item, &p);
         const fnr_patch_pose pose = draw_pose(s, p, &rng);
         const fnr_augment augment = draw_augment(o, &rng);

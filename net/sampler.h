@@ -28,6 +28,8 @@ typedef struct {
     double noise_sd;      /* white noise added to the signal [sd], its level uniform in [0, noise_sd] per patch */
     double gamma_jitter;  /* contrast curve (exp(g s) - 1) / g of the signal s, g uniform in [-j, j]; 0 = off */
     double blur_px;       /* Gaussian blur of the signal, sigma uniform in [0, blur_px]; 0 = off */
+    double foreground;    /* probability that a patch is centred on a bright pixel of the target (where it has one); 0 = off */
+    double foreground_quantile; /* what is bright: above this quantile of the image's target; 0 = above Otsu's threshold */
     uint64_t seed;
 } fnr_sampler_options;
 
@@ -38,11 +40,11 @@ typedef struct fnr_sampler fnr_sampler;
 fnr_sampler *fnr_sampler_new(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n_pairs, const fnr_sampler_options *opt, fnr_error *err);
 void fnr_sampler_free(fnr_sampler *s);
 /* Fills x (batch, in_channels, d, h, w) and y (batch, out_channels, d, h, w) for optimiser step `step` (0-based). Images are
- * drawn uniformly, then positions uniformly over the valid ones. Where a rotated or scaled patch would reach past the valid
+ * drawn uniformly, then positions (see foreground) uniformly over the valid ones. Where a rotated or scaled patch would reach past the valid
  * pixels it is drawn again, and after 16 attempts taken as it is. Thread-safe; runs on the calling thread alone, because it is
  * meant to run beside the device. */
 void fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y);
-/* The pair that item `item` of that batch comes from (for messages). */
-const fnr_pair *fnr_sampler_pair(const fnr_sampler *s, long step, int item);
+/* Where item `item` of that batch comes from (for messages): the pair, and the corner of the patch before turning. */
+const fnr_pair *fnr_sampler_where(const fnr_sampler *s, long step, int item, int *z, int *y, int *x);
 
 #endif

@@ -1,9 +1,9 @@
 #include "net/train.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
+#include "net/batch_fault.h"
 #include "net/prefetch.h"
 #include "net/validate.h"
 #include "src/core/mem.h"
@@ -201,26 +201,23 @@ static void report(trainer *t)
 
 /* ---- one step -------------------------------------------------------------------------------------------------------------- */
 
-/* The user looks for the image that did it. */
-static bool fail_not_finite(const trainer *t, fnr_error *err)
+/* The user looks for the image that did it. The model in host memory keeps its earlier state. */
+static bool fail_not_finite(const trainer *t, const float *x, const float *y, fnr_error *err)
 {
-    char names[600] = "";
-    size_t used = 0;
-    for (int i = 0; i < t->opt->sampler.batch && used < sizeof names; i++) {
-        const fnr_pair *p = fnr_sampler_pair(t->sampler, t->model->step, i);
-        bool seen = false;
-        for (int k = 0; k < i && !seen; k++) {
-            seen = fnr_sampler_pair(t->sampler, t->model->step, k) == p;
-        }
-        if (!seen) {
-            used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", p->name);
-        }
-    }
-    return fnr_fail(
-        err, FNR_E_NUMERIC,
-        "training stopped at step %ld: the loss is not finite; the images of that batch: %s. Look for pixels that are not "
-        "numbers in them, or use a smaller learning rate",
-        t->model->step + 1, names);
+    const size_t n = t->model->graph.param_floats;
+    float *values = fnr_alloc_aligned(n, sizeof *values, "network parameters", NULL);
+    const bool known = values && t->be->state_read(t->state, FNR_STATE_VALUES, values, NULL);
+    const fnr_batch_case batch = {.sampler = t->sampler,
+                                  .desc = &t->model->desc,
+                                  .options = &t->opt->sampler,
+                                  .step = t->model->step,
+                                  .x = x,
+                                  .y = y,
+                                  .parameters = known ? values : NULL,
+                                  .n_parameters = n};
+    fnr_batch_fault(&batch, err);
+    free(values);
+    return false;
 }
 
 static bool train_step(trainer *t, fnr_error *err)
@@ -234,7 +231,7 @@ static bool train_step(trainer *t, fnr_error *err)
     fnr_error failure = {0};
     bool ok = t->be->forward(t->program, x, NULL, &failure) && t->be->mse(t->program, y, &loss, &failure);
     if ((ok && !isfinite(loss)) || (!ok && failure.code == FNR_E_NUMERIC)) {
-        return fail_not_finite(t, err);
+        return fail_not_finite(t, x, y, err);
     }
     ok = ok && t->be->backward(t->program, NULL, &failure) && t->be->adam(t->state, &hyper, m->step + 1, &failure);
     if (!ok) {

@@ -45,6 +45,10 @@ static const fnr_setting rows[] = {
     {"train.gamma_jitter", FNR_SET_FLOAT, AT(train.sampler.gamma_jitter), 0, 1, "0", "", NULL, "Random EM contrast curve."},
     {"train.noise", FNR_SET_FLOAT, AT(train.sampler.noise_sd), 0, 4, "0.1", "sd", NULL, "White noise added to the EM, up to this level."},
     {"train.blur", FNR_SET_FLOAT, AT(train.sampler.blur_px), 0, 8, "0", "px", NULL, "Gaussian blur of the EM, sigma up to this."},
+    {"train.foreground", FNR_SET_FLOAT, AT(train.sampler.foreground), 0, 1, "0", "", NULL,
+     "Probability that a patch is centred on a bright pixel of the target, where its image has one; 0 = off."},
+    {"train.foreground_quantile", FNR_SET_FLOAT, AT(train.sampler.foreground_quantile), 0, 0.9999, "0", "", NULL,
+     "What is bright: above this quantile of the image's target; 0 = above Otsu's threshold."},
 
     {"predict.tile", FNR_SET_INT, AT(predict.tile), 0, 65536, "0", "px", NULL, "Extent of a prediction tile; 0 chooses it from compute.max_mb."},
 

@@ -64,7 +64,9 @@ static void images_are_drawn_uniformly(void **state)
         for (int i = 0; i < BATCH; i++) {
             const int image = (int)(x[i * 32] / 1000000);
             counts[image]++;
-            assert_ptr_equal(fnr_sampler_pair(s, step, i), &pairs[image]);
+            int pz, py, px;
+            assert_ptr_equal(fnr_sampler_where(s, step, i, &pz, &py, &px), &pairs[image]);
+            assert_true(pz == 0 && x[i * 32] == (float)(image * 1000000 + py * 1000 + px));
         }
     }
     double chi2 = 0;

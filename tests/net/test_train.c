@@ -159,11 +159,34 @@ static void a_target_that_is_no_number_stops_with_names(device d)
     char expected[64];
     snprintf(expected, sizeof expected, "stopped at step %ld: the loss is not finite", m.step + 1);
     assert_non_null(strstr(err.message, expected));
-    assert_non_null(strstr(err.message, "tile-b"));
+    assert_non_null(strstr(err.message, "because the target holds values that are not: 'tile-b' at x "));
+    assert_null(strstr(err.message, "tile-a")); /* only the patch that is at fault */
+    int px, py; /* of 16 x 24, and over the pixel (20, 17) */
+    assert_int_equal(sscanf(strstr(err.message, " at x "), " at x %d, y %d", &px, &py), 2);
+    assert_true(px <= 20 && px > 20 - 24 && py <= 17 && py > 17 - 16);
     fnr_model saved;
     assert_ok(fnr_model_read(o.last_path, &saved, &err), err); /* the state before it is whole */
     assert_int_equal(saved.step, m.step);
     fnr_model_free(&saved);
+    fnr_model_free(&m);
+}
+
+/* A step so large that the parameters overflow: the message names the step that did it, not the one that noticed. */
+static void parameters_that_overflow_name_their_step(device d)
+{
+    fnr_error err = {0};
+    fnr_model m;
+    observer o = make_observer("overflow");
+    fnr_train_options opt = small_options(50);
+    opt.adam.lr = 1e38;
+    opt.lr_schedule = FNR_LR_CONSTANT;
+    opt.lr_warmup = 0;
+    opt.validate_every = 0;
+    assert_ok(fnr_model_new(&tiny, 3, &m, &err), err);
+    assert_false(train_with(d, &m, &opt, &o, &err));
+    assert_int_equal(err.code, FNR_E_NUMERIC);
+    assert_non_null(strstr(err.message, "smaller learning rate"));
+    assert_non_null(strstr(err.message, "at x "));
     fnr_model_free(&m);
 }
 
@@ -239,6 +262,7 @@ EACH(equals_the_plain_loop)
 EACH(validation_is_what_it_says)
 EACH(without_validation_the_last_state_is_the_best)
 EACH(a_target_that_is_no_number_stops_with_names)
+EACH(parameters_that_overflow_name_their_step)
 EACH(a_full_disk_ends_training)
 EACH(bad_requests_are_refused)
 EACH(volumes_train_too)
@@ -251,6 +275,7 @@ int main(void)
         cmocka_unit_test(validation_is_what_it_says_),
         cmocka_unit_test(without_validation_the_last_state_is_the_best_),
         cmocka_unit_test(a_target_that_is_no_number_stops_with_names_),
+        cmocka_unit_test(parameters_that_overflow_name_their_step_),
         cmocka_unit_test(a_full_disk_ends_training_),
         cmocka_unit_test(bad_requests_are_refused_),
         cmocka_unit_test(volumes_train_too_),
