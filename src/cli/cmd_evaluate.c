@@ -38,17 +38,17 @@ static bool read_inputs(const fnr_run *run, const fnr_args *args, inputs *in, fn
         !fnr_eval_read(path, match, tile_column, &in->result, err)) {
         return false;
     }
-    for (int i = 0; i < args->n_given; i++) {
-        if (!is_truth(args->options[i])) {
+    for (size_t i = 0; i < args->n_given; i++) {
+        if (!is_truth(args->given[i].option)) {
             continue;
         }
         if (in->n_truths == MAX_TRUTHS) {
             return fnr_fail(err, FNR_E_USAGE, "more than %d files with known transforms", MAX_TRUTHS);
         }
-        if (!fnr_eval_read(args->values[i], match, tile_column, &in->truths[in->n_truths], err)) {
+        if (!fnr_eval_read(args->given[i].value, match, tile_column, &in->truths[in->n_truths], err)) {
             return false;
         }
-        in->names[in->n_truths++] = args->values[i];
+        in->names[in->n_truths++] = args->given[i].value;
     }
     return true;
 }
@@ -78,7 +78,6 @@ static bool compare(const inputs *in, const fnr_eval_options *o, fnr_error *err)
 
 static int main_evaluate(fnr_run *run, const fnr_args *args, fnr_error *err)
 {
-    double tile_px;
     fnr_eval_options o = {.success_px = 5};
     inputs in = {0};
     if (args->n_positional != 1) {
@@ -88,10 +87,9 @@ static int main_evaluate(fnr_run *run, const fnr_args *args, fnr_error *err)
         return fnr_usage_error(err, "evaluate", "--truth FILE or --manual FILE is missing");
     }
     if (!fnr_args_number(args, "min-myelin", 0, 1, 0, &o.min_myelin, err) || !fnr_args_number(args, "success-px", 0, 1e6, 5, &o.success_px, err) ||
-        !fnr_args_number(args, "tile-px", 1, 1e6, 0, &tile_px, err) || !fnr_args_number(args, "if-nm", 0, 1e5, 0, &o.if_nm, err)) {
+        !fnr_args_int(args, "tile-px", 1, 1000000, 0, &o.tile_px, err) || !fnr_args_number(args, "if-nm", 0, 1e5, 0, &o.if_nm, err)) {
         return FNR_EXIT_USAGE;
     }
-    o.tile_px = (int)tile_px;
     const bool ok = read_inputs(run, args, &in, err) && compare(&in, &o, err);
     fnr_eval_free(&in.result);
     for (int i = 0; i < in.n_truths; i++) {

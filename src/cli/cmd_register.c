@@ -1,4 +1,7 @@
+#include <stdio.h>
+
 #include "src/cli/command.h"
+#include "src/core/fs.h"
 #include "src/pipeline/section.h"
 
 static const fnr_option options[] = {
@@ -10,15 +13,27 @@ static const fnr_option options[] = {
     {0},
 };
 
+/* Whoever mistypes a command's name lands here. */
+static int wrong_usage(const fnr_args *args, const char *what, fnr_error *err)
+{
+    const char *first = args->n_positional > 0 ? args->positional[0] : NULL;
+    if (first && !fnr_is_dir(first)) {
+        return fnr_usage_error(err, "register", "%s (%s is neither a command nor a folder)", what, first);
+    }
+    return fnr_usage_error(err, "register", "%s", what);
+}
+
 static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
 {
     const char *model = fnr_args_value(args, "model"), *out = fnr_args_value(args, "output");
+    char what[128];
     if (args->n_positional != 2) {
-        return fnr_usage_error(err, "register", "expected a folder of EM tiles and one MBP image, got %d argument%s", args->n_positional,
-                               args->n_positional == 1 ? "" : "s");
+        snprintf(what, sizeof what, "expected a folder of EM tiles and one MBP image, got %d argument%s", args->n_positional,
+                 args->n_positional == 1 ? "" : "s");
+        return wrong_usage(args, what, err);
     }
     if (!model || !out) {
-        return fnr_usage_error(err, "register", "%s is missing", !model ? "-m MODEL" : "-o OUT");
+        return wrong_usage(args, !model ? "-m MODEL is missing" : "-o OUT is missing", err);
     }
     fnr_section_summary sum;
     const fnr_section_job job = {args->positional[0], args->positional[1], model, out};

@@ -1,4 +1,4 @@
-#include <math.h>
+#include <limits.h>
 
 #include "src/cli/command.h"
 #include "src/sim/simulate.h"
@@ -16,20 +16,17 @@ static const fnr_option options[] = {
 static int main_simulate(fnr_run *run, const fnr_args *args, fnr_error *err)
 {
     fnr_sim_options o;
-    double seed, rows, cols, tile;
+    int seed;
     fnr_sim_defaults(&o);
     if (args->n_positional != 1) {
         return fnr_usage_error(err, "simulate", "expected one folder to write to");
     }
-    if (!fnr_args_number(args, "seed", 0, 9e15, 1, &seed, err) || !fnr_args_number(args, "rows", 1, 100, o.rows, &rows, err) ||
-        !fnr_args_number(args, "cols", 1, 100, o.cols, &cols, err) || !fnr_args_number(args, "tile-px", 128, 8192, o.tile_px, &tile, err) ||
+    if (!fnr_args_int(args, "seed", 0, INT_MAX, 1, &seed, err) || !fnr_args_int(args, "rows", 1, 100, o.rows, &o.rows, err) ||
+        !fnr_args_int(args, "cols", 1, 100, o.cols, &o.cols, err) || !fnr_args_int(args, "tile-px", 128, 8192, o.tile_px, &o.tile_px, err) ||
         !fnr_args_number(args, "rotation", -360, 360, o.rotation_deg, &o.rotation_deg, err)) {
         return FNR_EXIT_USAGE;
     }
     o.seed = (uint64_t)seed;
-    o.rows = (int)rows;
-    o.cols = (int)cols;
-    o.tile_px = (int)tile;
     o.widefield = fnr_args_value(args, "widefield") != NULL;
     if (!fnr_simulate(args->positional[0], &o, run->cancel, err)) {
         return fnr_exit_of(err);

@@ -1,4 +1,4 @@
-/* The command line: a table of commands, each with a table of options.  main.c parses, cmd_*.c act. */
+/* The command line: a table of commands, each with a table of options.  args.c parses, cmd_*.c act. */
 #ifndef FNR_CLI_COMMAND_H
 #define FNR_CLI_COMMAND_H
 
@@ -12,12 +12,14 @@ typedef struct {
     const char *help;
 } fnr_option;
 
-enum { FNR_MAX_OPTIONS = 40 };
+typedef struct {
+    const fnr_option *option;
+    const char *value; /* a flag's is "" */
+} fnr_given;
 
 typedef struct {
-    const fnr_option *options[FNR_MAX_OPTIONS]; /* as given, in order */
-    const char *values[FNR_MAX_OPTIONS];
-    int n_given;
+    fnr_given *given; /* as given, in order */
+    size_t n_given, capacity;
     const char *const *positional;
     int n_positional;
 } fnr_args;
@@ -34,8 +36,9 @@ typedef struct fnr_command {
 
 /* Value of an option (the last one given), or NULL; a flag's value is "". */
 const char *fnr_args_value(const fnr_args *args, const char *name);
-/* Integer or number option within [min, max]; `otherwise` when not given. */
+/* Number or whole number within [min, max]; `otherwise` when not given. */
 bool fnr_args_number(const fnr_args *args, const char *name, double min, double max, double otherwise, double *out, fnr_error *err);
+bool fnr_args_int(const fnr_args *args, const char *name, int min, int max, int otherwise, int *out, fnr_error *err);
 
 enum { FNR_EXIT_OK = 0, FNR_EXIT_FAILED = 1, FNR_EXIT_USAGE = 2, FNR_EXIT_DOUBTFUL = 3 };
 /* 2 for FNR_E_USAGE, 1 otherwise. */

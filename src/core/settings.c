@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "src/core/settings_ini.h"
+#include "src/core/text.h"
 
 enum { NUMBER_MAX = 64 };
 
@@ -137,28 +138,6 @@ static bool refuse_number(fnr_error *err, const char *where, const fnr_setting *
                   row->type == FNR_SET_INT ? "whole number" : "number", low, high, row->unit[0] ? " " : "", row->unit);
 }
 
-/* Levenshtein's distance; names longer than the table are compared by their beginnings. */
-static size_t edit_distance(const char *a, const char *b)
-{
-    enum { MOST = 96 };
-    size_t row[MOST + 1];
-    const size_t n = strnlen(a, MOST), m = strnlen(b, MOST);
-    for (size_t j = 0; j <= m; j++) {
-        row[j] = j;
-    }
-    for (size_t i = 1; i <= n; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            const size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            diagonal = row[j];
-            row[j] = replaced < shorter ? replaced : shorter;
-        }
-    }
-    return row[m];
-}
-
 static bool refuse_name(const fnr_settings_table *t, const char *name, const char *where, fnr_error *err)
 {
     const char *nearest = NULL;
@@ -166,9 +145,9 @@ static bool refuse_name(const fnr_settings_table *t, const char *name, const cha
     for (size_t i = 0; i < t->count; i++) {
         const char *known = t->rows[i].name;
         const char *dot = strchr(known, '.');
-        size_t d = edit_distance(name, known);
+        size_t d = fnr_text_distance(name, known);
         if (!strchr(name, '.') && dot) { /* the section was forgotten: compare the key alone */
-            const size_t key = edit_distance(name, dot + 1);
+            const size_t key = fnr_text_distance(name, dot + 1);
             d = key < d ? key : d;
         }
         if (d < best) {

@@ -111,3 +111,24 @@ void fnr_text_unescape(char *text)
     }
     *to = 0;
 }
+
+size_t fnr_text_distance(const char *a, const char *b)
+{
+    enum { MOST = 96 };
+    size_t row[MOST + 1];
+    const size_t n = strnlen(a, MOST), m = strnlen(b, MOST);
+    for (size_t j = 0; j <= m; j++) {
+        row[j] = j;
+    }
+    for (size_t i = 1; i <= n; i++) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= m; j++) {
+            const size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
+            const size_t shorter = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            diagonal = row[j];
+            row[j] = replaced < shorter ? replaced : shorter;
+        }
+    }
+    return row[m];
+}

@@ -26,4 +26,7 @@ void fnr_text_printable(char *out, size_t size, const char *bytes);
 /* For `holds`: no control character and nothing else that XML 1.0 refuses. */
 bool fnr_text_is_printable(unsigned code);
 
+/* Levenshtein's distance: how many letters to add, drop or replace.  Texts longer than 96 bytes are compared by their beginnings. */
+size_t fnr_text_distance(const char *a, const char *b);
+
 #endif

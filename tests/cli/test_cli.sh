@@ -34,12 +34,46 @@ wrong_usage_is_explained() {
     expect_text err 'expected a folder of EM tiles and one MBP image, got 1 argument'
     expect_status 2 "$FNR_EXE" a b -o y
     expect_text err '-m MODEL is missing'
+    expect_status 2 "$FNR_EXE" trian p.xml
+    expect_text err '-m MODEL is missing \(trian is neither a command nor a folder\)'
+    expect_status 2 "$FNR_EXE" trian p.xml q.xml
+    expect_text err 'got 3 arguments \(trian is neither a command nor a folder\)'
     expect_status 2 "$FNR_EXE" train -o m.safetensors
     expect_text err 'at least one TrakEM2 project'
     expect_status 2 "$FNR_EXE" predict -m m -o o --type float64 x.tif
     expect_text err 'write float32 or uint16'
     expect_status 2 "$FNR_EXE" simulate "$scratch/s" --rows many
     expect_text err '--rows many: not a number'
+    expect_status 2 "$FNR_EXE" simulate "$scratch/s" --rows 1.5
+    expect_text err '--rows 1\.5: not a whole number'
+    expect_status 2 "$FNR_EXE" em mbp.tif -m x -o y --dry-run=3
+    expect_text err ': --dry-run=3: --dry-run takes no value; see'
+    expect_status 2 "$FNR_EXE" em mbp.tif --modle x
+    expect_text err ': --modle: unknown option \(did you mean --model\?\)'
+    expect_status 2 "$FNR_EXE" em mbp.tif --if 100
+    expect_text err ': --if: may mean --if-nm or --if-page; write it out'
+}
+
+options_before_the_command() {
+    expect_status 0 "$FNR_EXE" -q --threads 1 --log "$scratch/log" -t2 simulate "$scratch/before" --rows 1 --cols 1 --tile-px 128
+    [ -s "$scratch/before/truth.csv" ] && [ ! -s "$scratch/err" ] && [ -s "$scratch/log" ]
+    expect_status 0 "$FNR_EXE" --quiet train --help
+    expect_text out '^usage: fnet-register train '
+    expect_status 0 "$FNR_EXE" help train
+    expect_text out '^usage: fnet-register train '
+    expect_status 2 "$FNR_EXE" help trian
+    expect_text err 'no command trian'
+    # the argument of an option is no command
+    expect_status 1 "$FNR_EXE" -q --log simulate em mbp.tif -m x -o y
+    expect_text err 'folder em: No such file'
+    rm -f simulate
+}
+
+any_number_of_options() {
+    local many=()
+    for i in $(seq 200); do many+=(--set "train.steps=$i"); done
+    expect_status 0 "$FNR_EXE" a b "${many[@]}" --print-config
+    expect_text out '^steps = 200$'
 }
 
 settings_are_checked() {
@@ -134,5 +168,5 @@ evaluate_wants_tiles_in_common() {
     expect_text err 'a\.tif: its size is in neither file'
 }
 
-tap_run help_at_every_level wrong_usage_is_explained settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
+tap_run help_at_every_level wrong_usage_is_explained options_before_the_command any_number_of_options settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
     recipes_are_valid man_page_knows_every_command evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common
