@@ -27,8 +27,10 @@ void fnr_help_print_command(const fnr_command *c)
     puts("\noptions:");
     print_options(c->options);
     if (c->uses_config) {
+        puts("\nsettings:");
         print_options(fnr_config_options);
     }
+    puts("\nevery command:");
     print_options(fnr_common_options);
 }
 

@@ -114,8 +114,12 @@ recipes_are_valid() {
     expect_text out '^steps = 50000$'
 }
 
-man_page_knows_every_command() {
+man_page_knows_every_command_and_option() {
     for c in $commands; do expect_text src/cli/fnet-register.1 "^\.(B|TP|BR) *.*$c|fnet-register $c"; done
+    tests/cli/man_options.sh >"$scratch/options" || fail "--help cannot be read"
+    [ "$(grep -c '^\.BI\? ' "$scratch/options")" -ge 40 ] || fail "too few options were found"
+    sed -n '/^\.\\" ---- options:/,/^\.\\" ---- end/p' src/cli/fnet-register.1 | diff - "$scratch/options" ||
+        fail "the man page and --help differ; run: make && tests/cli/man_options.sh --write"
     ! command -v man >/dev/null || man --warnings -E UTF-8 -l src/cli/fnet-register.1 2>&1 >/dev/null | (! grep .)
 }
 
@@ -169,4 +173,4 @@ evaluate_wants_tiles_in_common() {
 }
 
 tap_run help_at_every_level wrong_usage_is_explained options_before_the_command any_number_of_options settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
-    recipes_are_valid man_page_knows_every_command evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common
+    recipes_are_valid man_page_knows_every_command_and_option evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common
