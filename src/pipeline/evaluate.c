@@ -5,141 +5,79 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-#include "src/core/csv.h"
-#include "src/core/fs.h"
 #include "src/core/mem.h"
 #include "src/core/rng.h"
-#include "src/core/text.h"
-#include "src/pipeline/pairs.h"
 
-void fnr_eval_free(fnr_eval_set *s)
+/* ---- figures --------------------------------------------------------------------------------------------------------------- */
+
+enum { RESAMPLES = 2000 };
+
+static double quantile(const double *sorted, size_t n, double q)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        free(s->rows[i].tile);
-    }
-    free(s->rows);
-    *s = (fnr_eval_set){0};
+    return gsl_stats_quantile_from_sorted_data(sorted, 1, n, q);
 }
 
-static double cell_number(const fnr_csv *t, size_t row, int column, double otherwise)
+static void interval(double *of_resamples, fnr_eval_figure *f)
 {
-    const char *text = fnr_csv_cell(t, row, column);
-    char *end;
-    const double v = strtod(text, &end);
-    return end == text ? otherwise : v;
+    gsl_sort(of_resamples, 1, RESAMPLES);
+    f->lo = quantile(of_resamples, RESAMPLES, 0.025);
+    f->hi = quantile(of_resamples, RESAMPLES, 0.975);
 }
 
-/* Extent of a tile [px]; 0 when the cell holds none. */
-static int cell_extent(const fnr_csv *t, size_t row, int column)
+/* The same for the same errors in the same order.  `room`: 3 RESAMPLES + n numbers. */
+static void bootstrap(const double *errors, size_t n, double *room, fnr_eval_stats *s)
 {
-    const double v = cell_number(t, row, column, 0);
-    return v >= 1 && v <= 1e6 ? (int)v : 0;
-}
-
-/* Which columns of a table to read. */
-typedef struct {
-    int tile, transform;
-    bool whole_tile; /* the cell identifies the tile as it is; else the file name in it does */
-} columns;
-
-static bool read_csv_row(const fnr_csv *t, const columns *c, size_t i, fnr_eval_row *row, const char *path, fnr_error *err)
-{
-    const char *text = fnr_csv_cell(t, i, c->transform), *tile = fnr_csv_cell(t, i, c->tile);
-    row->tile = fnr_strdup(c->whole_tile ? tile : fnr_path_base(tile), err);
-    if (!row->tile) {
-        return false;
-    }
-    fnr_text_unescape(row->tile); /* our tables hold names that are not UTF-8 this way */
-    snprintf(row->verdict, sizeof row->verdict, "%s", fnr_csv_cell(t, i, fnr_csv_column(t, "verdict")));
-    row->w = cell_extent(t, i, fnr_csv_column(t, "width"));
-    row->h = cell_extent(t, i, fnr_csv_column(t, "height"));
-    row->myelin_fraction = cell_number(t, i, fnr_csv_column(t, "myelin_fraction"), NAN);
-    row->has_transform = text[0] != 0;
-    if (row->has_transform && !fnr_transform_parse(text, FNR_FRAME_TILE, FNR_FRAME_IF, &row->t, err)) {
-        fnr_error_prefix(err, "%s row %zu", path, i + 2);
-        return false;
-    }
-    return true;
-}
-
-static bool read_csv(const char *path_and_column, const char *tile_column, fnr_eval_set *out, fnr_error *err)
-{
-    char path[FNR_PATH_MAX];
-    fnr_csv table;
-    snprintf(path, sizeof path, "%s", path_and_column);
-    char *colon = fnr_is_file(path) ? NULL : strrchr(path, ':');
-    if (colon) {
-        *colon = 0;
-    }
-    if (!fnr_csv_read(path, &table, err)) {
-        return false;
-    }
-    const char *tile = tile_column ? tile_column : "tile", *transform = colon ? colon + 1 : "transform";
-    const columns c = {fnr_csv_column(&table, tile), fnr_csv_column(&table, transform), tile_column != NULL};
-    bool ok = true;
-    if (c.tile < 0 || c.transform < 0) {
-        ok = fnr_fail(err, FNR_E_FORMAT, "%s: the header has no column \"%s\"; name others with FILE:COLUMN and --tile-column", path,
-                      c.tile < 0 ? tile : transform);
-    }
-    fnr_eval_set set = {.rows = ok ? fnr_calloc(table.rows, sizeof *set.rows, "list of tiles", err) : NULL};
-    ok = ok && set.rows;
-    for (size_t i = 0; ok && i + 1 < table.rows; i++) {
-        set.count++;
-        ok = read_csv_row(&table, &c, i, &set.rows[i], path, err);
-    }
-    fnr_csv_free(&table);
-    if (!ok) {
-        fnr_eval_free(&set);
-        return false;
-    }
-    *out = set;
-    return true;
-}
-
-static bool read_project(const char *path, const char *mbp_match, fnr_eval_set *out, fnr_error *err)
-{
-    fnr_config config = {.data.annotators = FNR_ANNOTATORS_EACH};
-    fnr_placements placements;
-    snprintf(config.images.mbp_match, sizeof config.images.mbp_match, "%s", mbp_match);
-    if (!fnr_placements_read(&path, 1, &config, NULL, &placements, err)) {
-        return false;
-    }
-    fnr_eval_set set = {.rows = fnr_calloc(placements.count, sizeof *set.rows, "list of tiles", err)};
-    bool ok = set.rows != NULL;
-    for (size_t i = 0; ok && i < placements.count; i++) {
-        const fnr_placement *p = &placements.items[i];
-        set.rows[i] = (fnr_eval_row){.tile = fnr_strdup(fnr_path_base(p->em_path), err), .has_transform = true, .t = p->tile_to_if, .w = p->em_width,
-                                     .h = p->em_height, .myelin_fraction = NAN};
-        set.count++;
-        ok = set.rows[i].tile != NULL;
-    }
-    fnr_placements_free(&placements);
-    if (!ok) {
-        fnr_eval_free(&set);
-        return false;
-    }
-    *out = set;
-    return true;
-}
-
-bool fnr_eval_read(const char *path, const char *mbp_match, const char *tile_column, fnr_eval_set *out, fnr_error *err)
-{
-    const size_t n = strlen(path);
-    const bool project = (n > 4 && !strcasecmp(path + n - 4, ".xml")) || (n > 7 && !strcasecmp(path + n - 7, ".xml.gz"));
-    return project ? read_project(path, mbp_match, out, err) : read_csv(path, tile_column, out, err);
-}
-
-static const fnr_eval_row *find_tile(const fnr_eval_set *s, const char *tile)
-{
-    for (size_t i = 0; i < s->count; i++) {
-        if (!strcmp(s->rows[i].tile, tile)) {
-            return &s->rows[i];
+    double *const means = room, *const medians = room + RESAMPLES, *const p95s = room + 2 * RESAMPLES,
+                  *const sample = room + 3 * RESAMPLES;
+    fnr_rng rng = fnr_rng_at(1, n, 0);
+    for (int k = 0; k < RESAMPLES; k++) {
+        for (size_t i = 0; i < n; i++) {
+            sample[i] = errors[fnr_rng_below(&rng, n)];
         }
+        gsl_sort(sample, 1, n);
+        means[k] = gsl_stats_mean(sample, 1, n);
+        medians[k] = gsl_stats_median_from_sorted_data(sample, 1, n);
+        p95s[k] = quantile(sample, n, 0.95);
     }
-    return NULL;
+    interval(means, &s->mean);
+    interval(medians, &s->median);
+    interval(p95s, &s->p95);
 }
+
+fnr_eval_stats fnr_eval_stats_of(const double *errors, size_t n, fnr_error *err)
+{
+    const fnr_eval_figure unknown = {NAN, NAN, NAN};
+    fnr_eval_stats s = {.n = n, .mean = unknown, .median = unknown, .p95 = unknown, .sd = NAN, .worst = NAN};
+    double *room = n > 0 ? fnr_calloc(3 * RESAMPLES + n, sizeof *room, "resamples of the errors", err) : NULL;
+    if (!room) {
+        return s;
+    }
+    bootstrap(errors, n, room, &s);
+    memcpy(room, errors, n * sizeof *room);
+    gsl_sort(room, 1, n);
+    s.mean.value = gsl_stats_mean(room, 1, n);
+    s.sd = n > 1 ? gsl_stats_sd(room, 1, n) : 0;
+    s.median.value = gsl_stats_median_from_sorted_data(room, 1, n);
+    s.p95.value = quantile(room, n, 0.95);
+    s.worst = room[n - 1];
+    free(room);
+    return s;
+}
+
+/* Wilson's score interval at 95 %. */
+static fnr_eval_figure proportion(size_t part, size_t of)
+{
+    if (of == 0) {
+        return (fnr_eval_figure){NAN, NAN, NAN};
+    }
+    const double z = 1.959963984540054, n = (double)of, p = (double)part / n;
+    const double middle = (p + z * z / (2 * n)) / (1 + z * z / n);
+    const double half = z / (1 + z * z / n) * sqrt(p * (1 - p) / n + z * z / (4 * n * n));
+    return (fnr_eval_figure){p, fmax(0, middle - half), fmin(1, middle + half)};
+}
+
+/* ---- comparison ------------------------------------------------------------------------------------------------------------ */
 
 /* Mean displacement over the tile [IF px]; NaN without a transform. */
 static bool tile_error(const fnr_eval_row *r, const fnr_eval_row *truth, const fnr_eval_options *o, double *px, fnr_error *err)
@@ -156,111 +94,151 @@ static bool tile_error(const fnr_eval_row *r, const fnr_eval_row *truth, const f
     return true;
 }
 
-/* 95 % interval of the mean by the percentile bootstrap (Efron 1979); the same for the same errors. */
-static void bootstrap_mean(const double *errors, size_t n, double *lo, double *hi)
+static void count_tile(const fnr_eval_tile *t, fnr_eval_comparison *c)
 {
-    enum { RESAMPLES = 2000 };
-    double means[RESAMPLES];
-    fnr_rng rng = fnr_rng_at(1, n, 0);
-    for (int k = 0; k < RESAMPLES; k++) {
-        double sum = 0;
-        for (size_t i = 0; i < n; i++) {
-            sum += errors[fnr_rng_below(&rng, n)];
-        }
-        means[k] = sum / (double)n;
-    }
-    gsl_sort(means, 1, RESAMPLES);
-    *lo = gsl_stats_quantile_from_sorted_data(means, 1, RESAMPLES, 0.025);
-    *hi = gsl_stats_quantile_from_sorted_data(means, 1, RESAMPLES, 0.975);
+    const bool registered = !strcmp(t->verdict, "registered");
+    c->counted += t->counts;
+    c->with_transform += t->counts && t->has_transform;
+    c->within += t->counts && t->within;
+    c->registered += registered;
+    c->registered_wrong += registered && !t->within;
 }
 
-/* A tile that the result does not mention was not found either: it must not go unseen. */
-static size_t print_missing(const fnr_eval_set *result, const fnr_eval_set *truth, FILE *out)
+static bool compare_tiles(const fnr_eval_set *a, const fnr_eval_set *b, const fnr_eval_options *o, fnr_eval_comparison *c,
+                          fnr_error *err)
 {
-    size_t missing = 0;
-    for (size_t i = 0; i < truth->count; i++) {
-        if (truth->rows[i].has_transform && !find_tile(result, truth->rows[i].tile)) {
-            fprintf(out, "%-28s not in the result\n", truth->rows[i].tile);
-            missing++;
-        }
-    }
-    return missing;
-}
-
-static void summarise(double *errors, size_t n, fnr_eval_summary *s)
-{
-    s->mean = s->sd = s->median = s->p95 = s->worst = s->mean_lo = s->mean_hi = NAN;
-    if (n > 0) {
-        bootstrap_mean(errors, n, &s->mean_lo, &s->mean_hi);
-        gsl_sort(errors, 1, n);
-        s->mean = gsl_stats_mean(errors, 1, n);
-        s->sd = n > 1 ? gsl_stats_sd(errors, 1, n) : 0;
-        s->median = gsl_stats_median_from_sorted_data(errors, 1, n);
-        s->p95 = gsl_stats_quantile_from_sorted_data(errors, 1, n, 0.95);
-        s->worst = errors[n - 1];
-    }
-}
-
-static void print_summary(const fnr_eval_options *o, const fnr_eval_summary *s, FILE *out)
-{
-    fprintf(out, "tiles counted%s: %zu; with a transform: %zu; within %g px: %zu (%.1f %%)\n", o->min_myelin > 0 ? " (enough myelin)" : "", s->counted,
-            s->with_transform, o->success_px, s->within, s->counted ? 100.0 * (double)s->within / (double)s->counted : 0.0);
-    if (s->within > 0) {
-        fprintf(out, "error of those: mean %.3f +- %.3f, median %.3f, 95 %% %.3f, worst %.3f IF px", s->mean, s->sd, s->median, s->p95, s->worst);
-        if (o->if_nm > 0) {
-            fprintf(out, " (mean %.1f nm)", s->mean * o->if_nm);
-        }
-        fprintf(out, "; 95 %% interval of the mean %.3f to %.3f\n", s->mean_lo, s->mean_hi);
-    }
-    if (s->missing > 0) {
-        fprintf(out, "tiles of the truth that are not in the result: %zu (not counted)\n", s->missing);
-    }
-    if (s->registered > 0) {
-        fprintf(out, "called registered: %zu, of them further than %g px from the truth: %zu\n", s->registered, o->success_px, s->registered_wrong);
-    }
-}
-
-bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const fnr_eval_options *options, FILE *out, fnr_eval_summary *summary,
-                  fnr_error *err)
-{
-    fnr_eval_summary s = {0};
-    size_t n = 0, common = 0;
-    double *errors = fnr_calloc(result->count + 1, sizeof *errors, "list of errors", err);
-    if (!errors) {
-        return false;
-    }
-    fprintf(out, "%-28s %-13s %10s %10s\n", "tile", "verdict", "error [px]", "myelin");
-    for (size_t i = 0; i < result->count; i++) {
-        const fnr_eval_row *r = &result->rows[i], *t = find_tile(truth, r->tile);
-        double px;
-        if (!t || !t->has_transform) {
-            continue;
-        }
-        if (!tile_error(r, t, options, &px, err)) {
-            free(errors);
+    for (size_t i = 0; i < a->count; i++) {
+        const fnr_eval_row *r = &a->rows[i], *truth;
+        fnr_eval_tile t = {.tile = r->tile, .verdict = r->verdict, .has_transform = r->has_transform};
+        if (!fnr_eval_find(b, r, &truth, err)) {
             return false;
         }
-        common++;
-        const bool counts = !(t->myelin_fraction <= options->min_myelin), within = px <= options->success_px;
-        fprintf(out, "%-28s %-13s %10.3f %10.4f%s\n", r->tile, r->verdict, px, t->myelin_fraction, counts ? "" : "  (not counted)");
-        s.counted += counts;
-        s.with_transform += counts && r->has_transform;
-        s.within += counts && within;
-        if (counts && within) {
-            errors[n++] = px;
+        if (!truth || !truth->has_transform) {
+            continue;
         }
-        const bool registered = !strcmp(r->verdict, "registered");
-        s.registered += registered;
-        s.registered_wrong += registered && !within;
+        if (!tile_error(r, truth, o, &t.px, err)) {
+            return false;
+        }
+        t.myelin_fraction = truth->myelin_fraction;
+        t.counts = !(t.myelin_fraction <= o->min_myelin);
+        t.within = t.px <= o->success_px;
+        count_tile(&t, c);
+        c->tiles[c->n_tiles++] = t;
     }
-    s.missing = print_missing(result, truth, out);
-    summarise(errors, n, &s);
-    free(errors);
-    if (common == 0) {
-        return fnr_fail(err, FNR_E_FORMAT, "none of the %zu tiles of the truth is among the %zu tiles of the result: do both speak of the same section?",
-                        truth->count, result->count);
-    }
-    print_summary(options, &s, out);
-    *summary = s;
     return true;
+}
+
+static bool find_missing(const fnr_eval_set *a, const fnr_eval_set *b, fnr_eval_comparison *c, fnr_error *err)
+{
+    for (size_t i = 0; i < b->count; i++) {
+        const fnr_eval_row *found;
+        if (!fnr_eval_find(a, &b->rows[i], &found, err)) {
+            return false;
+        }
+        if (b->rows[i].has_transform && !found) {
+            c->missing[c->n_missing++] = b->rows[i].tile;
+        }
+    }
+    return true;
+}
+
+static bool summarise(fnr_eval_comparison *c, fnr_error *err)
+{
+    double *found = fnr_calloc(2 * c->n_tiles, sizeof *found, "list of errors", err), *all = found ? found + c->n_tiles : NULL;
+    size_t n_found = 0, n_all = 0;
+    if (!found) {
+        return false;
+    }
+    for (size_t i = 0; i < c->n_tiles; i++) {
+        const fnr_eval_tile *t = &c->tiles[i];
+        if (t->counts && t->within) {
+            found[n_found++] = t->px;
+        }
+        if (t->counts && t->has_transform) {
+            all[n_all++] = t->px;
+        }
+    }
+    fnr_error failed = {0};
+    c->found = fnr_eval_stats_of(found, n_found, &failed);
+    c->all = fnr_eval_stats_of(all, n_all, &failed);
+    c->success = proportion(c->within, c->counted);
+    free(found);
+    if (failed.code != FNR_OK) {
+        *err = failed;
+        return false;
+    }
+    return true;
+}
+
+bool fnr_eval_compare(const fnr_eval_set *a, const fnr_eval_set *b, const fnr_eval_options *options, fnr_eval_comparison *out,
+                      fnr_error *err)
+{
+    fnr_eval_comparison c = {.a = "result", .b = "truth"};
+    c.tiles = fnr_calloc(a->count + 1, sizeof *c.tiles, "list of tiles", err);
+    c.missing = fnr_calloc(b->count + 1, sizeof *c.missing, "list of tiles", err);
+    bool ok = c.tiles && c.missing && compare_tiles(a, b, options, &c, err) && find_missing(a, b, &c, err);
+    if (ok && c.n_tiles == 0) {
+        ok = fnr_fail(
+            err, FNR_E_FORMAT,
+            "none of the %zu tiles of the truth is among the %zu tiles of the result: do both speak of the same section?",
+            b->count, a->count);
+    }
+    ok = ok && summarise(&c, err);
+    if (!ok) {
+        fnr_eval_comparison_free(&c);
+        return false;
+    }
+    *out = c;
+    return true;
+}
+
+void fnr_eval_comparison_free(fnr_eval_comparison *c)
+{
+    free(c->tiles);
+    free(c->missing);
+    *c = (fnr_eval_comparison){0};
+}
+
+/* ---- text ------------------------------------------------------------------------------------------------------------------ */
+
+static void print_figures(const fnr_eval_comparison *c, const fnr_eval_options *o, FILE *out)
+{
+    const fnr_eval_stats *s = &c->found;
+    fprintf(out, "tiles counted%s: %zu; with a transform: %zu; within %g px: %zu (%.1f %%), 95 %% interval %.1f to %.1f %%\n",
+            o->min_myelin > 0 ? " (enough myelin)" : "", c->counted, c->with_transform, o->success_px, c->within,
+            c->counted ? 100.0 * c->success.value : 0.0, c->counted ? 100.0 * c->success.lo : 0.0,
+            c->counted ? 100.0 * c->success.hi : 100.0);
+    if (s->n > 0) {
+        fprintf(out, "error of those: mean %.3f +- %.3f, median %.3f, 95 %% %.3f, worst %.3f IF px", s->mean.value, s->sd,
+                s->median.value, s->p95.value, s->worst);
+        if (o->if_nm > 0) {
+            fprintf(out, " (mean %.1f nm)", s->mean.value * o->if_nm);
+        }
+        fprintf(out, "; 95 %% interval of the mean %.3f to %.3f\n", s->mean.lo, s->mean.hi);
+    }
+    if (c->all.n > s->n) {
+        fprintf(out, "of all with a transform: median %.3f, 95 %% %.3f, worst %.3f IF px\n", c->all.median.value,
+                c->all.p95.value, c->all.worst);
+    }
+}
+
+void fnr_eval_print(const fnr_eval_comparison *c, const fnr_eval_options *options, FILE *out)
+{
+    fprintf(out, "%-28s %-13s %10s %10s\n", "tile", "verdict", "error [px]", "myelin");
+    for (size_t i = 0; i < c->n_tiles; i++) {
+        const fnr_eval_tile *t = &c->tiles[i];
+        fprintf(out, "%-28s %-13s %10.3f %10.4f%s\n", t->tile, t->verdict, t->px, t->myelin_fraction,
+                t->counts ? "" : "  (not counted)");
+    }
+    for (size_t i = 0; i < c->n_missing; i++) {
+        fprintf(out, "%-28s not in the result\n", c->missing[i]);
+    }
+    print_figures(c, options, out);
+    if (c->n_missing > 0) {
+        fprintf(out, "tiles of the truth that are not in the result: %zu (not counted)\n", c->n_missing);
+    }
+    if (c->registered > 0) {
+        fprintf(out, "called registered: %zu, of them further than %g px from the truth: %zu\n", c->registered,
+                options->success_px, c->registered_wrong);
+    }
 }

@@ -1,4 +1,6 @@
-/* `fnet-register evaluate`: how far are a result's transforms from known ones? */
+/* `fnet-register evaluate`: how far are a result's transforms from known ones, and how far are people from each other?
+ *
+ * The error of a tile is the mean displacement over its area between the two transforms [IF px], as the paper measures it. */
 #ifndef FNR_PIPELINE_EVALUATE_H
 #define FNR_PIPELINE_EVALUATE_H
 
@@ -7,14 +9,17 @@
 #include "src/geom/transform.h"
 #include "src/pipeline/config.h"
 
-/* One set of placements: a transforms.csv of ours, a truth.csv, or a TrakEM2 project. */
+/* ---- sets of placements: eval_set.c ---------------------------------------------------------------------------------------- */
+
 typedef struct {
-    char *tile;              /* file name without folder; owned */
-    char verdict[24];        /* "" when the set has none */
+    char *tile;       /* file name without folder, or the whole cell when a tile column was named; owned */
+    char *path;       /* as the file tells it, with folders; owned */
+    char *mbp;        /* MBP image it lies over, "" unknown; owned */
+    char verdict[24]; /* "" when the set has none */
     bool has_transform;
-    fnr_transform t;         /* TILE -> IF */
-    int w, h;                /* tile [EM px], 0 unknown */
-    double myelin_fraction;  /* NaN unknown */
+    fnr_transform t;        /* TILE -> IF */
+    int w, h;               /* tile [EM px], 0 unknown */
+    double myelin_fraction; /* NaN unknown */
 } fnr_eval_row;
 
 typedef struct {
@@ -22,29 +27,66 @@ typedef struct {
     size_t count;
 } fnr_eval_set;
 
-/* CSV columns used: tile, transform, and when present verdict, width, height, myelin_fraction.  "FILE.csv:COLUMN" takes the transforms
- * from another column; tile_column (NULL: "tile", file names without folders) names the column that identifies tiles. */
+/* A transforms.csv of ours, a truth.csv, or a TrakEM2 project.  CSV columns used: tile, transform, and when present verdict,
+ * width, height, myelin_fraction, mbp_file.  "FILE.csv:COLUMN" takes the transforms from another column; tile_column (NULL:
+ * "tile", file names without folders) names the column that identifies tiles. */
 bool fnr_eval_read(const char *path, const char *mbp_match, const char *tile_column, fnr_eval_set *out, fnr_error *err);
 void fnr_eval_free(fnr_eval_set *s);
+bool fnr_eval_is_project(const char *path);
+
+/* The row of `s` that speaks of the same tile: equal names, and of several the one that shares most folders at the end of its
+ * path. NULL when there is none.  Fails when two differing files fit equally well. */
+bool fnr_eval_find(const fnr_eval_set *s, const fnr_eval_row *like, const fnr_eval_row **found, fnr_error *err);
+
+/* ---- comparison: evaluate.c ------------------------------------------------------------------------------------------------ */
 
 typedef struct {
-    double min_myelin;  /* only tiles above this fraction count for the figures (where it is known) */
-    double success_px;  /* a tile counts as found within this error [IF px] */
-    int tile_px;        /* extent of tiles whose size is in neither set; 0 = an error then */
-    double if_nm;       /* for the error in nm; 0 = left out */
+    double min_myelin; /* only tiles above this fraction count for the figures (where it is known) */
+    double success_px; /* a tile counts as found within this error [IF px] */
+    int tile_px;       /* extent of tiles whose size is in neither set; 0 = an error then */
+    double if_nm;      /* for errors in nm; 0 = left out */
 } fnr_eval_options;
 
 typedef struct {
-    size_t counted, with_transform, within; /* tiles with known truth above min_myelin; of those ... */
-    double mean, sd, median, p95, worst;    /* of errors within success_px [IF px]; NaN when there are none */
-    double mean_lo, mean_hi;                /* 95 % bootstrap interval of the mean (2,000 resamples) */
-    size_t registered, registered_wrong;    /* verdict registered, over all tiles; of those beyond success_px */
-    size_t missing;                         /* tiles with known truth that the result does not mention */
-} fnr_eval_summary;
+    double value, lo, hi; /* with its 95 % interval */
+} fnr_eval_figure;
 
-/* Compares by tile name; prints a table of tiles and the figures to `out`.  The error of a tile is the mean displacement over its
- * area between the two transforms [IF px].  Fails when the two sets have no tile in common. */
-bool fnr_evaluate(const fnr_eval_set *result, const fnr_eval_set *truth, const fnr_eval_options *options, FILE *out, fnr_eval_summary *summary,
-                  fnr_error *err);
+typedef struct {
+    size_t n;
+    fnr_eval_figure mean, median,
+        p95; /* [IF px]; NaN of nothing; intervals by the percentile bootstrap (Efron 1979), 2,000 resamples */
+    double sd, worst;
+} fnr_eval_stats;
+
+typedef struct {
+    const char *tile, *verdict; /* borrowed from the sets */
+    double px;                  /* NaN without a transform */
+    double myelin_fraction;     /* NaN unknown */
+    bool has_transform, counts, within;
+} fnr_eval_tile;
+
+/* One set against another, tile by tile. */
+typedef struct {
+    const char *a, *b;   /* what they are called; borrowed */
+    bool between_people; /* both are manual: the floor */
+    fnr_eval_tile *tiles;
+    size_t n_tiles;
+    const char **missing; /* tiles with known truth that `a` does not mention: they were not found either */
+    size_t n_missing;
+    size_t counted, with_transform, within; /* tiles with known truth above min_myelin; of those ... */
+    fnr_eval_figure success;                /* within / counted; Wilson's interval (1927), which is right at 0 and 100 % too */
+    size_t registered, registered_wrong;    /* verdict registered, over all tiles; of those beyond success_px */
+    fnr_eval_stats found, all;              /* of errors within success_px, as the paper; of all with a transform */
+} fnr_eval_comparison;
+
+/* Fails when the two sets have no tile in common.  The sets must outlive the comparison. */
+bool fnr_eval_compare(const fnr_eval_set *a, const fnr_eval_set *b, const fnr_eval_options *options, fnr_eval_comparison *out,
+                      fnr_error *err);
+void fnr_eval_comparison_free(fnr_eval_comparison *c);
+
+/* Table of tiles and figures for a terminal. */
+void fnr_eval_print(const fnr_eval_comparison *c, const fnr_eval_options *options, FILE *out);
+
+fnr_eval_stats fnr_eval_stats_of(const double *errors, size_t n, fnr_error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include "net/sampler.h"
 #include "src/core/cancel.h"
 #include "src/core/log.h"
+#include "src/geom/trakem2.h"
 #include "src/pipeline/config.h"
 #include "src/pipeline/tile.h"
 
@@ -28,6 +29,12 @@ typedef struct {
  * that differ by less than 5 IF px on average are averaged. */
 bool fnr_placements_read(const char *const *projects, size_t n, const fnr_config *config, fnr_log *log, fnr_placements *out, fnr_error *err);
 void fnr_placements_free(fnr_placements *p);
+
+/* Does the title or the file name hold `match`?  (setting images.mbp_match) */
+bool fnr_patch_is_mbp(const fnr_t2_patch *p, const char *match);
+/* Does the centre of `em` fall inside `mbp`, in one layer?  *tile_to_if: EM pixel -> MBP pixel, also when it does not but lies in
+ * the same layer. */
+bool fnr_patch_lies_over(const fnr_t2_patch *em, const fnr_t2_patch *mbp, fnr_transform *tile_to_if);
 
 typedef struct {
     fnr_pair *train, *val;

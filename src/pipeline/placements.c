@@ -32,13 +32,12 @@ static bool contains_ignoring_case(const char *text, const char *part)
     return false;
 }
 
-static bool is_mbp(const fnr_t2_patch *p, const char *match)
+bool fnr_patch_is_mbp(const fnr_t2_patch *p, const char *match)
 {
     return contains_ignoring_case(p->title, match) || contains_ignoring_case(fnr_path_base(p->file_path), match);
 }
 
-/* Does the centre of `em` fall inside `mbp`?  Gives the map EM pixel -> MBP pixel. */
-static bool lies_over(const fnr_t2_patch *em, const fnr_t2_patch *mbp, fnr_transform *tile_to_if)
+bool fnr_patch_lies_over(const fnr_t2_patch *em, const fnr_t2_patch *mbp, fnr_transform *tile_to_if)
 {
     fnr_transform from_world;
     if (em->layer != mbp->layer || !fnr_transform_invert(&mbp->to_world, &from_world, NULL) ||
@@ -115,7 +114,7 @@ static bool take_patch(fnr_placements *all, const fnr_t2_project *project, const
     fnr_transform t = fnr_transform_identity(FNR_FRAME_ANY);
     for (size_t i = 0; i < project->n_patches && !under; i++) {
         const fnr_t2_patch *mbp = &project->patches[i];
-        if (is_mbp(mbp, config->images.mbp_match) && lies_over(em, mbp, &t)) {
+        if (fnr_patch_is_mbp(mbp, config->images.mbp_match) && fnr_patch_lies_over(em, mbp, &t)) {
             under = mbp;
         }
     }
@@ -150,7 +149,7 @@ bool fnr_placements_read(const char *const *projects, size_t n, const fnr_config
         size_t em_patches = 0;
         for (size_t i = 0; i < project.n_patches && ok; i++) {
             const fnr_t2_patch *p = &project.patches[i];
-            if (p->visible && !is_mbp(p, config->images.mbp_match)) {
+            if (p->visible && !fnr_patch_is_mbp(p, config->images.mbp_match)) {
                 em_patches++;
                 ok = take_patch(&all, &project, p, config, log, err);
             }

@@ -99,7 +99,7 @@ void fnr_report_write_end(FILE *out)
           "<label for=\"fade\">EM</label><input type=\"range\" id=\"fade\" min=\"0\" max=\"100\" value=\"50\"/><span>top</span>"
           "<button type=\"button\" id=\"blink\" aria-pressed=\"false\">Blink</button></div>\n</dialog>\n",
           out);
-    fprintf(out, "<script>\n%s</script>\n</body>\n</html>\n", fnr_report_script);
+    fprintf(out, "<script>\n%s%s</script>\n</body>\n</html>\n", fnr_report_sort_script, fnr_report_script);
 }
 
 void fnr_report_write_facts(FILE *out, const fnr_report_fact *facts, size_t n)

@@ -57,6 +57,8 @@ void fnr_report_write_table(FILE *out, const fnr_report_table *t);
 void fnr_report_write_card(FILE *out, const fnr_report_row *row, size_t number, const fnr_report_figures *f);
 void fnr_report_write_end(FILE *out);
 
-extern const char fnr_report_css[], fnr_report_script[];
+extern const char fnr_report_css[];
+extern const char fnr_report_sort_script[]; /* the table with id "tiles"; the other one needs it before itself */
+extern const char fnr_report_script[];
 
 #endif

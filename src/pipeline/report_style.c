@@ -53,11 +53,12 @@ const char fnr_report_css[] =
     "dialog::backdrop{background:#000a}.stack{position:relative;margin:.5rem auto;width:min(100%,68vh)}.stack img{display:block;width:100%}\n"
     ".stack img+img{position:absolute;inset:0;height:100%}.tools{display:flex;flex-wrap:wrap;gap:.4rem .8rem;align-items:center}\n"
     ".tools input[type=range]{flex:1 1 12rem}\n"
+    ".paper{overflow-x:auto}.paper svg{max-width:100%;height:auto;border:1px solid var(--line);border-radius:6px}\n"
     "[hidden]{display:none!important}\n"
     "@media print{body{max-width:none;padding:0;font-size:11px}button,.tools{display:none}.counts button,th button{display:inline;border:0;padding:0}"
     ".card{break-inside:avoid}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}.scroll{overflow:visible}th{position:static}}\n";
 
-const char fnr_report_script[] =
+const char fnr_report_sort_script[] =
     "'use strict';\n"
     "const $ = (s, from) => (from || document).querySelector(s), all = (s, from) => Array.from((from || document).querySelectorAll(s));\n"
     "/* sorting: numbers by data-v, unknown last, words by text */\n"
@@ -74,7 +75,9 @@ const char fnr_report_script[] =
     "  all('#tiles th').forEach(other => other.removeAttribute('aria-sort'));\n"
     "  th.setAttribute('aria-sort', up ? 'ascending' : 'descending');\n"
     "  all('tr', body).sort(compare).forEach(row => body.append(row));\n"
-    "}));\n"
+    "}));\n";
+
+const char fnr_report_script[] =
     "/* filtering by verdict */\n"
     "all('.counts button').forEach(button => button.addEventListener('click', () => {\n"
     "  const show = button.getAttribute('aria-pressed') !== 'true';\n"

@@ -172,5 +172,32 @@ evaluate_wants_tiles_in_common() {
     expect_text err 'a\.tif: its size is in neither file'
 }
 
+evaluate_leaves_files() {
+    printf 'tile,verdict,transform,width,height\na.tif,registered,1 0 0 1 3 4,64,48\n' >"$scratch/r.csv"
+    printf 'tile,transform,anna,bert\na.tif,,1 0 0 1 0 0,1 0 0 1 0.6 0.8\n' >"$scratch/t.csv"
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/r.csv" --manual "$scratch/t.csv:anna" --manual "$scratch/t.csv:bert" -o "$scratch/eval" --if-nm 50 --success-px 6
+    expect_text "$scratch/eval/tiles.csv" '^"a.tif","result","anna",registered,5\.0000,250\.0,1,1,$'
+    expect_text "$scratch/eval/summary.csv" '^"anna","bert",people,6,1,1,1,1,'
+    expect_text "$scratch/eval/evaluation.html" 'Two people differ by 1\.00'
+    [ -s "$scratch/eval/histogram.svg" ] && [ -s "$scratch/eval/summary.json" ] && [ ! -e "$scratch/eval/audit.csv" ]
+}
+
+faults_of_manual_projects_are_found() {
+    expect_status 0 "$FNR_EXE" simulate "$scratch/case" -q --seed 3 --rows 2 --cols 2 --tile-px 400
+    expect_status 0 "$FNR_EXE" evaluate --audit "$scratch/case/manual_a.xml" --audit "$scratch/case/manual_b.xml"
+    expect_text out '^audit of [2-8] placements in 2 files: 0 errors, 0 warnings'
+    # a click too many: the tile is mirrored
+    sed -E -e '/Tile_r1-c2/s/matrix\(([-0-9.e]+),([-0-9.e]+),/matrix(-\1,-\2,/' -e 's/([(,])--/\1/g' "$scratch/case/manual_a.xml" >"$scratch/case/doctored.xml"
+    ! cmp -s "$scratch/case/manual_a.xml" "$scratch/case/doctored.xml"
+    expect_status 3 "$FNR_EXE" evaluate --audit "$scratch/case/doctored.xml" -o "$scratch/audit"
+    expect_text out 'error: .*doctored.xml: .*Tile_r1-c2.*mirrored'
+    expect_text "$scratch/audit/audit.csv" '^error,mirrored,"Tile_r1-c2'
+    expect_text "$scratch/audit/evaluation.html" 'mirrored'
+    expect_status 2 "$FNR_EXE" evaluate "$scratch/case/truth.csv" --audit "$scratch/case/manual_a.xml"
+    expect_text err '--manual instead of --audit'
+    expect_status 2 "$FNR_EXE" evaluate
+}
+
 tap_run help_at_every_level wrong_usage_is_explained options_before_the_command any_number_of_options settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
-    recipes_are_valid man_page_knows_every_command_and_option evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common
+    recipes_are_valid man_page_knows_every_command_and_option evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common \
+    evaluate_leaves_files faults_of_manual_projects_are_found
