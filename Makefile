@@ -69,7 +69,7 @@ TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
 TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net bench-nerve bench-wrong bench-paper90
+.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-wrong bench-paper90
 .DEFAULT_GOAL := all
 
 all: $(EXE) $(PLUGIN) ## build the program
@@ -163,6 +163,9 @@ bench-net: $(BUILD)/tests/bench/bench_net ## compare training steps and predicti
 	    python3 tests/bench/compare_net.py $(BUILD) --cases "$(CASES)" --rounds $(or $(ROUNDS),5) --variants "$(VARIANTS)" \
 	        --pythons "$(TORCH_PYTHONS)" $(if $(QUICK),--quick) $(RESULT_FILE); \
 	else echo 'no python3: our own times only'; $<; fi
+
+fuzz: ## fuzz the readers of foreign files (needs clang): SECONDS=60 for each of TARGETS="tiff onnx ..."
+	@tests/fuzz/run.sh $(or $(SECONDS),60) $(TARGETS)
 
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)

@@ -1,8 +1,4 @@
-/* libFuzzer target: bytes as a safetensors file, and as a model.  By hand:
- *   clang -std=c17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined
- * -Wno-unknown-pragmas \
- *     tests/fuzz/fuzz_safetensors.c net/{safetensors,safetensors_write,st_scan,model,model_read,graph,unet,shape}.c \
- *     src/core/{err,mem,rng}.c src/core/fs*.c $(pkg-config --cflags --libs libcjson) -lm -o build-fuzz/fuzz_safetensors */
+/* libFuzzer target: bytes as a safetensors file, and as a model.  See run.sh. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,5 +1,4 @@
-/* libFuzzer target: bytes as a TrakEM2 project.  Needs src/geom/{transform,trakem2_attr,trakem2_ct,trakem2_read,trakem2_text,
- * trakem2_xml}.c, src/core/{err,mem}.c and fs*.c, libxml-2.0 and zlib; see run.sh. */
+/* libFuzzer target: bytes as a TrakEM2 project.  See run.sh. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,14 +1,13 @@
 /* Every kept fuzzing input once more, in the ordinary build: what was found once stays fixed. */
+#ifndef FNR_TESTS_FUZZ_REPLAY_H
+#define FNR_TESTS_FUZZ_REPLAY_H
+
 #include "tests/support/support.h"
 
 #include "src/core/fs.h"
 
-#include "tests/fuzz/fuzz_safetensors.c"
-
-static void safetensors_files(void **state)
+static inline void replay_folder(const char *dir, int (*target)(const uint8_t *data, size_t size))
 {
-    (void)state;
-    static const char dir[] = "tests/fuzz/corpus_safetensors";
     fnr_error err = {0};
     fnr_listing list;
     assert_ok(fnr_list_dir(dir, &list, &err), err);
@@ -18,16 +17,10 @@ static void safetensors_files(void **state)
         size_t size;
         snprintf(path, sizeof path, "%s/%s", dir, list.names[i]);
         assert_ok(fnr_read_file(path, 1 << 20, &data, &size, &err), err);
-        assert_int_equal(LLVMFuzzerTestOneInput((const uint8_t *)data, size), 0);
+        assert_int_equal(target((const uint8_t *)data, size), 0);
         free(data);
     }
     fnr_listing_free(&list);
 }
 
-int main(void)
-{
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(safetensors_files),
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+#endif
