@@ -62,7 +62,7 @@ static fnr_dn_kind kind_of(const fnr_program *p, const fnr_op *op)
             return FNR_DN_LAST;
         }
     }
-    return FNR_DN_CONV;
+    return fnr_dn_wino_suits(p, op) ? FNR_DN_WINO : FNR_DN_CONV;
 }
 
 /* A norm right behind a convolution that nobody else reads takes over its bias; in inference the convolution does all of it. */
@@ -74,7 +74,7 @@ static void pair_norm(fnr_program *p, int norm)
         return;
     }
     fnr_dn_step *c = &p->steps[x->producer];
-    if (c->kind != FNR_DN_CONV && c->kind != FNR_DN_FIRST) {
+    if (c->kind != FNR_DN_CONV && c->kind != FNR_DN_WINO && c->kind != FNR_DN_FIRST) {
         return;
     }
     if (!training(p)) {
@@ -115,7 +115,7 @@ static bool writes_anywhere(const fnr_program *p, const fnr_dn_value *v)
         return false;
     }
     const fnr_dn_kind kind = p->steps[v->producer].kind;
-    return kind == FNR_DN_NORM || (p->samples == 1 && (kind == FNR_DN_CONV || kind == FNR_DN_FIRST));
+    return kind == FNR_DN_NORM || kind == FNR_DN_WINO || (p->samples == 1 && (kind == FNR_DN_CONV || kind == FNR_DN_FIRST));
 }
 
 static void place_part(fnr_program *p, fnr_dn_step *join, int k)
@@ -262,7 +262,7 @@ static bool plan_steps(fnr_program *p, fnr_error *err)
         if (s->kind == FNR_DN_FUSED || s->kind == FNR_DN_JOIN) {
             continue;
         }
-        if ((s->kind == FNR_DN_CONV && !plan_conv(p, s, err)) ||
+        if ((s->kind == FNR_DN_CONV && !plan_conv(p, s, err)) || (s->kind == FNR_DN_WINO && !fnr_dn_wino_plan(p, s, err)) ||
             ((s->kind == FNR_DN_FIRST || s->kind == FNR_DN_LAST) && !plan_edge(p, s, err))) {
             return false;
         }
@@ -291,7 +291,8 @@ static bool plan_ends(fnr_program *p, fnr_error *err)
            keep(p, fnr_dn_planes_floats(out), training(p) && p->output_planes, &p->grad_planes_buffer, err) &&
            keep(p, fnr_shape_count(out), training(p), &p->output_buffer, err) &&
            keep(p, fnr_shape_count(out), training(p), &p->output_grad_buffer, err) &&
-           keep(p, p->dense_floats, true, &p->dense_buffer, err) && keep(p, p->scratch_floats, true, &p->scratch_buffer, err);
+           keep(p, p->dense_floats, true, &p->dense_buffer, err) &&
+           keep(p, p->filter_floats, p->filter_floats > 0, &p->filter_buffer, err) && keep(p, p->scratch_floats, true, &p->scratch_buffer, err);
 }
 
 static float *data_at(const fnr_program *p, fnr_dn_place where)

@@ -39,6 +39,7 @@ static bool dn_open(const fnr_backend_options *opt, fnr_backend **out, fnr_error
     }
     fnr_threads_set(opt->threads);
     b->kernels = kernels;
+    b->wino = kernels == &fnr_dn_kernels_avx512 ? &fnr_dn_wino_avx512 : &fnr_dn_wino_avx2;
     b->dev.block = kernels->block;
     b->winograd = opt->winograd;
     b->max_bytes = opt->max_bytes;

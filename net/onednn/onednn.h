@@ -5,10 +5,12 @@
 #include "net/backend.h"
 #include "net/onednn/conv.h"
 #include "net/onednn/kernels.h"
+#include "net/onednn/wino_kernels.h"
 
 struct fnr_backend {
     fnr_dn_device dev;
     const fnr_dn_kernels *kernels;
+    const fnr_dn_wino_kernels *wino;
     bool winograd;
     size_t max_bytes;
 };

@@ -14,6 +14,7 @@
 #include "net/onednn/edge.h"
 #include "net/onednn/norm.h"
 #include "net/onednn/onednn.h"
+#include "net/onednn/wino.h"
 
 /* A tensor in the plan. */
 typedef struct {
@@ -36,6 +37,7 @@ typedef struct {
 typedef enum {
     FNR_DN_FUSED, /* done by the step in front of it */
     FNR_DN_CONV,  /* oneDNN, both kinds of convolution */
+    FNR_DN_WINO,  /* wino.h: 3x3 and 3x3x3 */
     FNR_DN_FIRST, /* edge.h: the input's few channels -> blocks */
     FNR_DN_LAST,  /* edge.h: blocks -> the output's few channels */
     FNR_DN_NORM,
@@ -52,6 +54,8 @@ typedef struct {
     bool affine_pass;      /* CONV: bias (and norm) need a pass of their own over the output */
     bool put[2], sum_dy;   /* JOIN: inputs that must be copied; the gradient must be summed before use */
     fnr_dn_conv conv;
+    fnr_dn_wino wino, wino_back; /* the second is training's */
+    int filter_buffer;           /* WINO in inference: transformed weights */
     fnr_dn_edge edge;
     fnr_dn_norm norm;      /* of a NORM; in front of that the affine of a convolution's output */
     int norm_buffer, expand_buffer, shrink_buffer;
@@ -71,8 +75,8 @@ struct fnr_program {
     fnr_dn_plan plan;
     bool input_planes, output_planes; /* the graph's ends are edge convolutions */
     fnr_dn_planes in_planes, grad_planes;
-    int in_planes_buffer, grad_planes_buffer, output_buffer, output_grad_buffer, dense_buffer, scratch_buffer;
-    size_t dense_floats, scratch_floats;
+    int in_planes_buffer, grad_planes_buffer, output_buffer, output_grad_buffer, dense_buffer, scratch_buffer, filter_buffer;
+    size_t dense_floats, scratch_floats, filter_floats;
     float *output, *output_grad; /* dense; training */
     uint64_t version;            /* of the state when weights were last packed */
     bool forward_done, grad_given;
@@ -85,6 +89,12 @@ bool fnr_dn_plan_gradients(fnr_program *p, fnr_error *err);
 /* weights.c: brings the program's copies of the parameters up to date with the state. */
 bool fnr_dn_refresh(fnr_program *p, fnr_error *err);
 fnr_dn_norm_params fnr_dn_params_of_norm(const fnr_program *p, const fnr_op *norm, const fnr_op *feeder);
+/* wino_step.c: planning, weights, both passes of a WINO step. */
+bool fnr_dn_wino_suits(const fnr_program *p, const fnr_op *op);
+bool fnr_dn_wino_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err);
+void fnr_dn_wino_refresh(const fnr_program *p, const fnr_dn_step *s);
+void fnr_dn_wino_forward(const fnr_program *p, const fnr_dn_step *s);
+void fnr_dn_wino_backward(const fnr_program *p, const fnr_dn_step *s, bool want_dx);
 /* run.c */
 bool fnr_dn_forward(fnr_program *p, const float *x, float *y, fnr_error *err);
 bool fnr_dn_backward(fnr_program *p, float *dx, fnr_error *err);

@@ -47,6 +47,9 @@ static bool forward_step(fnr_program *p, fnr_dn_step *s, float *y, fnr_error *er
     switch (s->kind) {
     case FNR_DN_CONV:
         return forward_conv(p, s, err);
+    case FNR_DN_WINO:
+        fnr_dn_wino_forward(p, s);
+        return true;
     case FNR_DN_FIRST:
         fnr_dn_edge_expand(&s->edge, &p->in_planes, &s->norm, fnr_dn_at(p, p->values[s->out].home));
         return true;
@@ -184,6 +187,10 @@ static bool backward_step(fnr_program *p, fnr_dn_step *s, float *dx, fnr_error *
     switch (s->kind) {
     case FNR_DN_CONV:
         return backward_conv(p, s, s->op->in[0] != p->graph->input || dx, err);
+    case FNR_DN_WINO:
+        bias_gradient(p, s, fnr_dn_at(p, s->dy));
+        fnr_dn_wino_backward(p, s, s->op->in[0] != p->graph->input || dx);
+        return true;
     case FNR_DN_FIRST:
         backward_first(p, s, dx);
         return true;

@@ -51,6 +51,10 @@ bool fnr_dn_refresh(fnr_program *p, fnr_error *err)
                 return false;
             }
             break;
+        case FNR_DN_WINO:
+            refresh_affine(p, s);
+            fnr_dn_wino_refresh(p, s);
+            break;
         case FNR_DN_FIRST:
         case FNR_DN_LAST:
             refresh_affine(p, s);

@@ -197,9 +197,6 @@ static bool too_slow(const fnr_variant *variant, const paper *p)
 
 static void check_paper(const fnr_variant *variant, const paper *p)
 {
-    if (variant->options.winograd && p->desc.spatial == 3) {
-        return; /* Winograd is for 2D: the same as without */
-    }
     if (too_slow(variant, p)) {
         print_message("skipped: slow on the ref backend; FNR_TEST_FULL=1 runs it\n");
         skip();

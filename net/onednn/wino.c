@@ -1,0 +1,244 @@
+/* Strips, weights and transformed inputs of Winograd convolutions. */
+#include "net/onednn/wino.h"
+
+#include <stdatomic.h>
+#include <string.h>
+#include "net/onednn/wino_strip.h"
+#include "src/core/threads.h"
+
+/* Sizes that decide how work is cut: what a core's second-level cache and the shared third level hold beside other things. */
+enum {
+    STRIP_BYTES = 384 << 10,       /* transformed tensors of a thread's own strip */
+    SHARED_STRIP_BYTES = 12 << 20, /* of a strip that all threads work on */
+    OWN_FILTER_BYTES = 3 << 20,    /* transformed weights above this want shared strips */
+    FEW_STRIPS = 8,                /* fewer do not keep threads busy */
+    MOST_SLICES = 8,               /* of a thread's own strip */
+    LEAST_ROWS = 16,
+    MOST_ROWS = 96
+};
+
+static int ceil_div(int a, int b)
+{
+    return (a + b - 1) / b;
+}
+
+static int clamp(int v, int low, int high)
+{
+    return v < low ? low : v > high ? high : v;
+}
+
+static size_t padded_rows(int rows)
+{
+    return (size_t)(ceil_div(rows, FNR_DN_ROW_UNIT) * FNR_DN_ROW_UNIT);
+}
+
+/* Strips of about `rows` rows, but at least `least` of them if they can be cut so small. */
+static void cut(fnr_dn_wino *w, int rows, int most_slices, int least)
+{
+    w->strip_slices = w->d < most_slices ? w->d : most_slices;
+    const int wanted = clamp(rows / w->strip_slices, 1, ceil_div(w->tiles, ceil_div(least, ceil_div(w->d, w->strip_slices))));
+    w->strip_tiles = w->terms == 1 ? ceil_div(wanted, FNR_DN_ROW_UNIT) * FNR_DN_ROW_UNIT : wanted;
+    w->strip_tiles = w->strip_tiles > w->tiles ? w->tiles : w->strip_tiles;
+}
+
+static void choose_strips(fnr_dn_wino *w)
+{
+    const int row_bytes = FNR_DN_FREQUENCIES * (w->in_blocks + w->out_blocks) * w->kernels->block * (int)sizeof(float);
+    w->shared = fnr_dn_wino_filter_floats(w) * sizeof(float) > OWN_FILTER_BYTES;
+    if (!w->shared) {
+        cut(w, clamp(STRIP_BYTES / row_bytes, LEAST_ROWS, MOST_ROWS), MOST_SLICES, FEW_STRIPS);
+        w->shared = fnr_dn_strip_count(w) < FEW_STRIPS / 2;
+    }
+    if (w->shared) {
+        cut(w, SHARED_STRIP_BYTES / row_bytes, w->d, 1);
+    }
+    const fnr_dn_strip largest = {.tiles = w->strip_tiles, .slices = w->strip_slices};
+    w->out_rows = padded_rows(fnr_dn_strip_out_rows(&largest));
+    /* A product of rows rounded up reads that far behind the last kernel slice's rows. */
+    w->in_rows = padded_rows(fnr_dn_strip_in_rows(w, &largest)) + FNR_DN_ROW_UNIT;
+}
+
+bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_shape *in, int out_channels, bool reversed)
+{
+    *w =
+        (fnr_dn_wino){.kernels = k, .spatial = in->spatial, .n = in->n, .d = in->d, .h = in->h, .w = in->w, .reversed = reversed};
+    w->in_channels = in->c;
+    w->out_channels = out_channels;
+    w->in_blocks = ceil_div(in->c, k->block);
+    w->out_blocks = ceil_div(out_channels, k->block);
+    w->workers = fnr_threads_get();
+    w->terms = in->spatial == 3 ? 3 : 1;
+    w->tiles_y = ceil_div(in->h, FNR_DN_TILE);
+    w->tiles_x = ceil_div(in->w, FNR_DN_TILE);
+    w->tiles = in->n * w->tiles_y * w->tiles_x;
+    if (w->terms * w->in_blocks > FNR_DN_MOST_TERMS) {
+        return false;
+    }
+    choose_strips(w);
+    return true;
+}
+
+int fnr_dn_strip_count(const fnr_dn_wino *w)
+{
+    return ceil_div(w->tiles, w->strip_tiles) * ceil_div(w->d, w->strip_slices);
+}
+
+fnr_dn_strip fnr_dn_strip_at(const fnr_dn_wino *w, int index)
+{
+    const int per_run = ceil_div(w->d, w->strip_slices);
+    fnr_dn_strip s = {.tile = index / per_run * w->strip_tiles, .slice = index % per_run * w->strip_slices};
+    s.tiles = w->tiles - s.tile < w->strip_tiles ? w->tiles - s.tile : w->strip_tiles;
+    s.slices = w->d - s.slice < w->strip_slices ? w->d - s.slice : w->strip_slices;
+    return s;
+}
+
+/* ---- transformed tensors --------------------------------------------------------------------------------------------------- */
+
+fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scratch)
+{
+    const size_t block = (size_t)w->kernels->block, rows = output ? w->out_rows : w->in_rows;
+    const size_t blocks = (size_t)(output ? w->out_blocks : w->in_blocks);
+    /* One block more, so that the frequencies of a tile do not all fall into the same set of a cache. */
+    return (fnr_dn_spectrum){.data = scratch, .rows = rows, .step = (blocks * rows + 1) * block};
+}
+
+size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output)
+{
+    const size_t floats = FNR_DN_FREQUENCIES * fnr_dn_spectrum_of(w, output, NULL).step;
+    return (floats + 31) / 32 * 32;
+}
+
+fnr_dn_tile_place fnr_dn_tile_of(const fnr_dn_wino *w, const fnr_dn_strip *s, bool output, int row)
+{
+    const int tile = s->tile + row % s->tiles, in_plane = tile % (w->tiles_y * w->tiles_x);
+    const int z = s->slice + row / s->tiles - (output ? 0 : w->terms / 2);
+    return (fnr_dn_tile_place){.n = tile / (w->tiles_y * w->tiles_x),
+                               .z = z < w->d ? z : -1,
+                               .y = in_plane / w->tiles_x * FNR_DN_TILE,
+                               .x = in_plane % w->tiles_x * FNR_DN_TILE};
+}
+
+static void clear_row(const fnr_dn_wino *w, const fnr_dn_spectrum *v, int row)
+{
+    for (int b = 0; b < w->in_blocks; b++) {
+        for (int f = 0; f < FNR_DN_FREQUENCIES; f++) {
+            memset(fnr_dn_spectrum_at(w, v, f, b, row), 0, (size_t)w->kernels->block * sizeof(float));
+        }
+    }
+}
+
+void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int row)
+{
+    const fnr_dn_tile_place at = fnr_dn_tile_of(w, s, false, row);
+    if (at.z < 0) {
+        clear_row(w, v, row);
+        return;
+    }
+    const int block = w->kernels->block;
+    const fnr_dn_window in = {.top = at.y == 0,
+                              .left = at.x == 0,
+                              .bottom = clamp(w->h + 1 - at.y, 0, FNR_DN_REACH),
+                              .right = clamp(w->w + 1 - at.x, 0, FNR_DN_REACH)};
+    const size_t row_step = (size_t)w->w * (size_t)block;
+    const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
+    const size_t pixel =
+        ((size_t)at.z * (size_t)w->h + (size_t)(at.y - 1 + in.top)) * (size_t)w->w + (size_t)(at.x - 1 + in.left);
+    for (int b = 0; b < w->in_blocks; b++) {
+        const bool first = b < src->part[0].blocks;
+        const fnr_dn_part *p = &src->part[!first];
+        const int own = first ? b : b - src->part[0].blocks;
+        const float *x = fnr_dn_block_at(p->x, &e, block, at.n, own) + pixel * (size_t)block;
+        const fnr_dn_affine f = p->norm ? fnr_dn_norm_affine(p->norm, own) : (fnr_dn_affine){0};
+        w->kernels->input(x, row_step, &in, p->norm ? &f : NULL, fnr_dn_spectrum_at(w, v, 0, b, row), v->step);
+    }
+}
+
+/* ---- weights --------------------------------------------------------------------------------------------------------------- */
+
+/* [frequency][panel of two column blocks][kernel slice][input channel][column block][channel]. */
+size_t fnr_dn_filter_step(const fnr_dn_wino *w)
+{
+    const size_t block = (size_t)w->kernels->block;
+    return (size_t)w->terms * (size_t)w->in_blocks * block * (size_t)w->out_blocks * block + block;
+}
+
+size_t fnr_dn_wino_filter_floats(const fnr_dn_wino *w)
+{
+    return FNR_DN_FREQUENCIES * fnr_dn_filter_step(w);
+}
+
+typedef struct {
+    const fnr_dn_wino *w;
+    const float *weights;
+    float *u;
+} pack_job;
+
+/* The 3x3 filters from input channel `in` to the `block` outputs from `first` on, side by side; zero beyond the true channels. */
+static void gather_filters(const pack_job *j, int in, int first, int slice, float *g)
+{
+    const fnr_dn_wino *w = j->w;
+    const int block = w->kernels->block;
+    for (int k = 0; k < block; k++) {
+        const int out = first + k;
+        if (in >= w->in_channels || out >= w->out_channels) {
+            for (int t = 0; t < 9; t++) {
+                g[t * block + k] = 0.0f;
+            }
+            continue;
+        }
+        const size_t filter =
+            w->reversed ? (size_t)in * (size_t)w->out_channels + (size_t)out : (size_t)out * (size_t)w->in_channels + (size_t)in;
+        const float *from = j->weights + (filter * (size_t)w->terms + (size_t)(w->reversed ? w->terms - 1 - slice : slice)) * 9;
+        for (int t = 0; t < 9; t++) {
+            g[t * block + k] = from[w->reversed ? 8 - t : t];
+        }
+    }
+}
+
+/* All filters to one block of outputs from one block of inputs. */
+static void pack_blocks(void *ctx, size_t index)
+{
+    const pack_job *j = ctx;
+    const fnr_dn_wino *w = j->w;
+    const int block = w->kernels->block, b = (int)index % w->in_blocks, column = (int)index / w->in_blocks;
+    const int panel = column / 2, columns = w->out_blocks - 2 * panel > 1 ? 2 : 1;
+    const size_t depth = (size_t)w->terms * (size_t)w->in_blocks * (size_t)block;
+    _Alignas(64) float g[9 * FNR_DN_MAX_BLOCK];
+    for (int slice = 0; slice < w->terms; slice++) {
+        for (int c = 0; c < block; c++) {
+            gather_filters(j, b * block + c, column * block, slice, g);
+            const size_t row = ((size_t)slice * (size_t)w->in_blocks + (size_t)b) * (size_t)block + (size_t)c;
+            float *to = j->u + ((size_t)(2 * panel) * depth + row * (size_t)columns + (size_t)(column % 2)) * (size_t)block;
+            w->kernels->filter(g, to, fnr_dn_filter_step(w));
+        }
+    }
+}
+
+void fnr_dn_wino_pack(const fnr_dn_wino *w, const float *weights, float *u)
+{
+    pack_job job = {.w = w, .weights = weights, .u = u};
+    fnr_parallel_for((size_t)w->in_blocks * (size_t)w->out_blocks, pack_blocks, &job);
+}
+
+/* ---- workers --------------------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    void (*body)(void *ctx, int worker, int item);
+    void *ctx;
+    int count;
+    atomic_int next;
+} worker_job;
+
+static void work(void *ctx, size_t worker)
+{
+    worker_job *j = ctx;
+    for (int i; (i = atomic_fetch_add(&j->next, 1)) < j->count;) {
+        j->body(j->ctx, (int)worker, i);
+    }
+}
+
+void fnr_dn_for_workers(int workers, int count, void (*body)(void *ctx, int worker, int item), void *ctx)
+{
+    worker_job job = {.body = body, .ctx = ctx, .count = count};
+    fnr_parallel_for((size_t)workers, work, &job);
+}

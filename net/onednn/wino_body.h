@@ -1,0 +1,333 @@
+/* not alone: the body of a translation unit, included once per instruction set */
+/* The loops behind wino_kernels.h.  The includer defines
+ *   BLOCK        floats in a vector: 16 or 8
+ *   TARGET       function attribute that switches the instruction set on
+ *   vset1 vfma vmax                 intrinsics (vfma(a, b, c) = a * b + c in one rounding)
+ *   MOST_ROWS, OUTER_ROWS           rows of accumulators that fit the registers, two columns wide
+ *   KERNELS      the table to define */
+
+#define INLINE TARGET static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+
+enum { REACH = FNR_DN_REACH, TILE = FNR_DN_TILE, PREFETCH_TILES = 1 };
+
+/* Interpolation points 0, +-P, +-Q, infinity; A and B are their squares. */
+#define P 0.625f
+#define Q 1.5f
+#define A (P * P)
+#define B (Q * Q)
+
+static inline const vec *as_vec(const float *p)
+{
+    return (const vec *)(const void *)p;
+}
+
+static inline vec *as_vec_out(float *p)
+{
+    return (vec *)(void *)p;
+}
+
+/* ---- products -------------------------------------------------------------------------------------------------------------- */
+
+INLINE vec apply(vec x, const fnr_dn_affine *f)
+{
+    vec y = vfma(x - *as_vec(f->mean), *as_vec(f->scale), *as_vec(f->shift));
+    return f->relu ? vmax(vset1(0.0f), y) : y; /* NaN passes: max returns its second operand then */
+}
+
+/* `rows` and `columns` are constants where this is inlined, so that the accumulators stay in registers. */
+INLINE void product_rows(const fnr_dn_product *p, size_t first, int rows, int columns, int row_blocks)
+{
+    vec acc[MOST_ROWS][2];
+    const vec *u = as_vec(p->u);
+    UNROLL for (int r = 0; r < rows; r++)
+    {
+        UNROLL for (int j = 0; j < columns; j++)
+        {
+            acc[r][j] = vset1(0.0f);
+        }
+    }
+    for (size_t t = 0; t < p->n_terms; t++) {
+        const float *a = p->terms[t] + first * (size_t)(row_blocks * BLOCK);
+#pragma GCC unroll 2
+        for (int c = 0; c < BLOCK; c++, u += columns) {
+            UNROLL for (int r = 0; r < rows; r++)
+            {
+                const vec s = vset1(a[r * row_blocks * BLOCK + c]);
+                UNROLL for (int j = 0; j < columns; j++)
+                {
+                    acc[r][j] = vfma(s, u[j], acc[r][j]);
+                }
+            }
+        }
+    }
+    UNROLL for (int j = 0; j < columns; j++)
+    {
+        const fnr_dn_affine *f = p->affine[j];
+        float *out = p->out[j] + first * p->out_step;
+        UNROLL for (int r = 0; r < rows; r++)
+        {
+            *as_vec_out(out + (size_t)r * p->out_step) = f ? apply(acc[r][j], f) : acc[r][j];
+        }
+    }
+}
+
+INLINE void product_columns(const fnr_dn_product *p, int columns, int row_blocks)
+{
+    size_t r = 0;
+    for (; r + MOST_ROWS <= p->rows; r += MOST_ROWS) {
+        product_rows(p, r, MOST_ROWS, columns, row_blocks);
+    }
+#if MOST_ROWS > 8
+    for (; r + 8 <= p->rows; r += 8) {
+        product_rows(p, r, 8, columns, row_blocks);
+    }
+#endif
+    for (; r + 4 <= p->rows; r += 4) {
+        product_rows(p, r, 4, columns, row_blocks);
+    }
+    for (; r < p->rows; r++) {
+        product_rows(p, r, 1, columns, row_blocks);
+    }
+}
+
+TARGET static void multiply(const fnr_dn_product *p)
+{
+    if (p->columns == 2) {
+        p->row_blocks == 2 ? product_columns(p, 2, 2) : product_columns(p, 2, 1);
+    } else {
+        p->row_blocks == 2 ? product_columns(p, 1, 2) : product_columns(p, 1, 1);
+    }
+}
+
+INLINE void outer_columns(const fnr_dn_outer *p, int columns)
+{
+    for (int first = 0; first < BLOCK; first += OUTER_ROWS) {
+        vec acc[OUTER_ROWS][2];
+        const float *v = p->v + first, *w0 = p->w[0], *w1 = p->w[columns - 1];
+        UNROLL for (int c = 0; c < OUTER_ROWS; c++)
+        {
+            UNROLL for (int j = 0; j < columns; j++)
+            {
+                acc[c][j] = as_vec(p->sums[j])[first + c];
+            }
+        }
+        for (size_t r = 0; r < p->rows; r++, v += p->v_step, w0 += p->w_step, w1 += p->w_step) {
+            const vec b[2] = {*as_vec(w0), *as_vec(w1)};
+            UNROLL for (int c = 0; c < OUTER_ROWS; c++)
+            {
+                const vec s = vset1(v[c]);
+                UNROLL for (int j = 0; j < columns; j++)
+                {
+                    acc[c][j] = vfma(s, b[j], acc[c][j]);
+                }
+            }
+        }
+        UNROLL for (int c = 0; c < OUTER_ROWS; c++)
+        {
+            UNROLL for (int j = 0; j < columns; j++)
+            {
+                as_vec_out(p->sums[j])[first + c] = acc[c][j];
+            }
+        }
+    }
+}
+
+TARGET static void outer(const fnr_dn_outer *p)
+{
+    p->columns == 2 ? outer_columns(p, 2) : outer_columns(p, 1);
+}
+
+/* ---- one-dimensional transforms -------------------------------------------------------------------------------------------- */
+
+/* B^T d, `step` vectors between the elements of d and of t. */
+INLINE void input_1d(const vec *d, int d_step, vec *t, size_t t_step)
+{
+    const vec d0 = d[0], d1 = d[d_step], d2 = d[2 * d_step], d3 = d[3 * d_step], d4 = d[4 * d_step], d5 = d[5 * d_step];
+    const vec sum = vset1(-(A + B)), prod = vset1(A * B);
+    const vec e1 = vfma(vset1(-B), d2, d4), o1 = vfma(vset1(-B), d1, d3);
+    const vec e2 = vfma(vset1(-A), d2, d4), o2 = vfma(vset1(-A), d1, d3);
+    t[0] = vfma(prod, d0, vfma(sum, d2, d4));
+    t[t_step] = vfma(vset1(P), o1, e1);
+    t[2 * t_step] = vfma(vset1(-P), o1, e1);
+    t[3 * t_step] = vfma(vset1(Q), o2, e2);
+    t[4 * t_step] = vfma(vset1(-Q), o2, e2);
+    t[5 * t_step] = vfma(prod, d1, vfma(sum, d3, d5));
+}
+
+/* A^T m. */
+INLINE void output_1d(const vec *m, size_t m_step, vec *y, int y_step)
+{
+    const vec s1 = m[m_step] + m[2 * m_step], d1 = m[m_step] - m[2 * m_step];
+    const vec s2 = m[3 * m_step] + m[4 * m_step], d2 = m[3 * m_step] - m[4 * m_step];
+    y[0] = m[0] + (s1 + s2);
+    y[y_step] = vfma(vset1(P), d1, vset1(Q) * d2);
+    y[2 * y_step] = vfma(vset1(A), s1, vset1(B) * s2);
+    y[3 * y_step] = vfma(vset1(A * P), d1, vfma(vset1(B * Q), d2, m[5 * m_step]));
+}
+
+/* A y. */
+INLINE void gradient_1d(const vec *y, int y_step, vec *t, size_t t_step)
+{
+    const vec y0 = y[0], y1 = y[y_step], y2 = y[2 * y_step], y3 = y[3 * y_step];
+    const vec e1 = vfma(vset1(A), y2, y0), o1 = vfma(vset1(A), y3, y1);
+    const vec e2 = vfma(vset1(B), y2, y0), o2 = vfma(vset1(B), y3, y1);
+    t[0] = y0;
+    t[t_step] = vfma(vset1(P), o1, e1);
+    t[2 * t_step] = vfma(vset1(-P), o1, e1);
+    t[3 * t_step] = vfma(vset1(Q), o2, e2);
+    t[4 * t_step] = vfma(vset1(-Q), o2, e2);
+    t[5 * t_step] = y3;
+}
+
+/* Rows of G are divided by these: the derivative of the product of all (x - point) at the point. */
+#define N0 (A * B)
+#define N1 (2 * A * (A - B))
+#define N2 (2 * B * (B - A))
+
+/* G g. */
+INLINE void filter_1d(const vec *g, int g_step, vec *u, size_t u_step)
+{
+    const vec g0 = g[0], g1 = g[g_step], g2 = g[2 * g_step];
+    const vec e1 = vfma(vset1(A), g2, g0), e2 = vfma(vset1(B), g2, g0);
+    u[0] = g0 * vset1(1 / N0);
+    u[u_step] = vfma(vset1(P), g1, e1) * vset1(1 / N1);
+    u[2 * u_step] = vfma(vset1(-P), g1, e1) * vset1(1 / N1);
+    u[3 * u_step] = vfma(vset1(Q), g1, e2) * vset1(1 / N2);
+    u[4 * u_step] = vfma(vset1(-Q), g1, e2) * vset1(1 / N2);
+    u[5 * u_step] = g2;
+}
+
+/* G^T u. */
+INLINE void filter_adjoint_1d(const vec *u, size_t u_step, vec *g, int g_step)
+{
+    const vec s1 = (u[u_step] + u[2 * u_step]) * vset1(1 / N1), d1 = (u[u_step] - u[2 * u_step]) * vset1(1 / N1);
+    const vec s2 = (u[3 * u_step] + u[4 * u_step]) * vset1(1 / N2), d2 = (u[3 * u_step] - u[4 * u_step]) * vset1(1 / N2);
+    g[0] = vfma(vset1(1 / N0), u[0], s1 + s2);
+    g[g_step] = vfma(vset1(P), d1, vset1(Q) * d2);
+    g[2 * g_step] = vfma(vset1(A), s1, vfma(vset1(B), s2, u[5 * u_step]));
+}
+
+/* ---- two-dimensional transforms -------------------------------------------------------------------------------------------- */
+
+/* The columns that the next tiles of the same rows will need: processors do not see through so many short streams. */
+INLINE void prefetch(const float *x, size_t row_step, int rows)
+{
+    for (int row = 0; row < rows; row++) {
+        UNROLL for (int column = 0; column < TILE; column++)
+        {
+            __builtin_prefetch(x + (size_t)row * row_step + (PREFETCH_TILES * TILE + column) * BLOCK);
+        }
+    }
+}
+
+INLINE void input_2d(const vec *d, size_t row_step, float *v, size_t v_step)
+{
+    vec t[REACH * REACH];
+    UNROLL for (int y = 0; y < REACH; y++)
+    {
+        input_1d(d + (size_t)y * row_step, 1, t + y * REACH, 1);
+    }
+    UNROLL for (int x = 0; x < REACH; x++)
+    {
+        input_1d(t + x, REACH, as_vec_out(v + (size_t)x * v_step), REACH * v_step / BLOCK);
+    }
+}
+
+TARGET static void input(const float *x, size_t row_step, const fnr_dn_window *in, const fnr_dn_affine *f, float *v,
+                         size_t v_step)
+{
+    if (!f && in->top == 0 && in->left == 0 && in->bottom == REACH && in->right == REACH) {
+        prefetch(x + REACH * BLOCK, row_step, REACH);
+        input_2d(as_vec(x), row_step / BLOCK, v, v_step);
+        return;
+    }
+    vec d[REACH * REACH];
+    for (int i = 0; i < REACH * REACH; i++) {
+        d[i] = vset1(0.0f);
+    }
+    for (int row = in->top; row < in->bottom; row++) {
+        const vec *from = as_vec(x + (size_t)(row - in->top) * row_step);
+        for (int column = in->left; column < in->right; column++) {
+            const vec value = from[column - in->left];
+            d[row * REACH + column] = f ? apply(value, f) : value;
+        }
+    }
+    input_2d(d, REACH, v, v_step);
+}
+
+TARGET static void gradient(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step)
+{
+    vec y[TILE * TILE], t[TILE * REACH];
+    prefetch(dy + TILE * BLOCK, row_step, TILE);
+    for (int row = 0; row < TILE; row++) {
+        for (int column = 0; column < TILE; column++) {
+            y[row * TILE + column] = row < h && column < w ? as_vec(dy + (size_t)row * row_step)[column] : vset1(0.0f);
+        }
+    }
+    UNROLL for (int row = 0; row < TILE; row++)
+    {
+        gradient_1d(y + row * TILE, 1, t + row * REACH, 1);
+    }
+    UNROLL for (int x = 0; x < REACH; x++)
+    {
+        gradient_1d(t + x, REACH, as_vec_out(v + (size_t)x * v_step), REACH * v_step / BLOCK);
+    }
+}
+
+TARGET static void output(const float *m, size_t m_step, const fnr_dn_affine *f, float *y, size_t row_step, int h, int w)
+{
+    vec t[TILE * REACH], out[TILE * TILE];
+    UNROLL for (int x = 0; x < REACH; x++)
+    {
+        output_1d(as_vec(m + (size_t)x * m_step), REACH * m_step / BLOCK, t + x, REACH);
+    }
+    UNROLL for (int row = 0; row < TILE; row++)
+    {
+        output_1d(t + row * REACH, 1, out + row * TILE, 1);
+    }
+    for (int row = 0; row < h; row++) {
+        vec *to = as_vec_out(y + (size_t)row * row_step);
+        for (int column = 0; column < w; column++) {
+            const vec value = out[row * TILE + column];
+            to[column] = f ? apply(value, f) : value;
+        }
+    }
+}
+
+TARGET static void filter(const float *g, float *u, size_t u_step)
+{
+    vec t[3 * REACH];
+    UNROLL for (int row = 0; row < 3; row++)
+    {
+        filter_1d(as_vec(g) + 3 * row, 1, t + row * REACH, 1);
+    }
+    UNROLL for (int x = 0; x < REACH; x++)
+    {
+        filter_1d(t + x, REACH, as_vec_out(u + (size_t)x * u_step), REACH * u_step / BLOCK);
+    }
+}
+
+TARGET static void filter_adjoint(const float *u, size_t u_step, float *g)
+{
+    vec t[3 * REACH];
+    UNROLL for (int x = 0; x < REACH; x++)
+    {
+        filter_adjoint_1d(as_vec(u + (size_t)x * u_step), REACH * u_step / BLOCK, t + x, REACH);
+    }
+    UNROLL for (int row = 0; row < 3; row++)
+    {
+        filter_adjoint_1d(t + row * REACH, 1, as_vec_out(g) + 3 * row, 1);
+    }
+}
+
+const fnr_dn_wino_kernels KERNELS = {
+    .block = BLOCK,
+    .multiply = multiply,
+    .outer = outer,
+    .input = input,
+    .gradient = gradient,
+    .output = output,
+    .filter = filter,
+    .filter_adjoint = filter_adjoint,
+};

@@ -1,0 +1,147 @@
+/* Winograd convolutions: outputs (and, with reversed weights, gradients of inputs). */
+#include "net/onednn/wino.h"
+#include "net/onednn/wino_strip.h"
+#include "src/core/threads.h"
+
+enum { ROWS_PER_TASK = 8 };
+
+typedef struct {
+    const fnr_dn_wino *w;
+    const fnr_dn_parts *src;
+    const float *u;
+    const fnr_dn_norm *norm;
+    fnr_dn_tensor dst;
+    float *scratch;
+} run_job;
+
+/* A strip in work. */
+typedef struct {
+    const run_job *job;
+    fnr_dn_strip strip;
+    fnr_dn_spectrum v, m; /* of the input and of the output */
+} work;
+
+static size_t scratch_per_strip(const fnr_dn_wino *w)
+{
+    return fnr_dn_spectrum_floats(w, false) + fnr_dn_spectrum_floats(w, true);
+}
+
+size_t fnr_dn_wino_scratch_floats(const fnr_dn_wino *w)
+{
+    return scratch_per_strip(w) * (size_t)(w->shared ? 1 : w->workers);
+}
+
+static work begin(const run_job *j, int strip, float *scratch)
+{
+    return (work){.job = j,
+                  .strip = fnr_dn_strip_at(j->w, strip),
+                  .v = fnr_dn_spectrum_of(j->w, false, scratch),
+                  .m = fnr_dn_spectrum_of(j->w, true, scratch + fnr_dn_spectrum_floats(j->w, false))};
+}
+
+static void load_rows(void *ctx, size_t task)
+{
+    const work *k = ctx;
+    const int first = (int)task * ROWS_PER_TASK, rows = fnr_dn_strip_in_rows(k->job->w, &k->strip);
+    for (int r = first; r < first + ROWS_PER_TASK && r < rows; r++) {
+        fnr_dn_strip_load(k->job->w, &k->strip, k->job->src, &k->v, r);
+    }
+}
+
+/* Input channels to output channels at one frequency. */
+static void multiply_frequency(void *ctx, size_t frequency)
+{
+    const work *k = ctx;
+    const fnr_dn_wino *w = k->job->w;
+    const int f = (int)frequency, block = w->kernels->block, rows = fnr_dn_strip_out_rows(&k->strip);
+    const float *terms[FNR_DN_MOST_TERMS];
+    for (int t = 0; t < w->terms * w->in_blocks; t++) {
+        terms[t] = fnr_dn_spectrum_at(w, &k->v, f, t % w->in_blocks, t / w->in_blocks * k->strip.tiles);
+    }
+    fnr_dn_product p = {.rows = (size_t)((rows + FNR_DN_ROW_UNIT - 1) / FNR_DN_ROW_UNIT * FNR_DN_ROW_UNIT),
+                        .n_terms = (size_t)(w->terms * w->in_blocks),
+                        .terms = terms,
+                        .row_blocks = 1,
+                        .u = k->job->u + (size_t)f * fnr_dn_filter_step(w),
+                        .out_step = (size_t)block};
+    for (int b = 0; b < w->out_blocks; b += 2) {
+        p.columns = w->out_blocks - b > 1 ? 2 : 1;
+        p.out[0] = fnr_dn_spectrum_at(w, &k->m, f, b, 0);
+        p.out[1] = p.columns == 2 ? fnr_dn_spectrum_at(w, &k->m, f, b + 1, 0) : NULL;
+        w->kernels->multiply(&p);
+        p.u += p.n_terms * (size_t)(block * p.columns * block);
+    }
+}
+
+static int at_most(int v, int most)
+{
+    return v < most ? v : most;
+}
+
+static void store_row(const work *k, int row)
+{
+    const fnr_dn_wino *w = k->job->w;
+    const fnr_dn_tile_place at = fnr_dn_tile_of(w, &k->strip, true, row);
+    const int block = w->kernels->block, h = at_most(w->h - at.y, FNR_DN_TILE), width = at_most(w->w - at.x, FNR_DN_TILE);
+    const size_t pixel = ((size_t)at.z * (size_t)w->h + (size_t)at.y) * (size_t)w->w + (size_t)at.x;
+    const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
+    for (int b = 0; b < w->out_blocks; b++) {
+        float *y = fnr_dn_block_at(k->job->dst, &e, block, at.n, b) + pixel * (size_t)block;
+        const fnr_dn_affine f = k->job->norm ? fnr_dn_norm_affine(k->job->norm, b) : (fnr_dn_affine){0};
+        w->kernels->output(fnr_dn_spectrum_at(w, &k->m, 0, b, row), k->m.step, k->job->norm ? &f : NULL, y,
+                           (size_t)w->w * (size_t)block, h, width);
+    }
+}
+
+static void store_rows(void *ctx, size_t task)
+{
+    const work *k = ctx;
+    const int first = (int)task * ROWS_PER_TASK, rows = fnr_dn_strip_out_rows(&k->strip);
+    for (int r = first; r < first + ROWS_PER_TASK && r < rows; r++) {
+        store_row(k, r);
+    }
+}
+
+static size_t tasks_of(int rows)
+{
+    return (size_t)((rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK);
+}
+
+/* A thread's own strip. */
+static void run_strip(void *ctx, int worker, int strip)
+{
+    const run_job *j = ctx;
+    work k = begin(j, strip, j->scratch + (size_t)worker * scratch_per_strip(j->w));
+    for (size_t t = 0; t < tasks_of(fnr_dn_strip_in_rows(j->w, &k.strip)); t++) {
+        load_rows(&k, t);
+    }
+    for (size_t f = 0; f < FNR_DN_FREQUENCIES; f++) {
+        multiply_frequency(&k, f);
+    }
+    for (size_t t = 0; t < tasks_of(fnr_dn_strip_out_rows(&k.strip)); t++) {
+        store_rows(&k, t);
+    }
+}
+
+/* Everybody's. */
+static void run_shared(const run_job *j, int strip)
+{
+    work k = begin(j, strip, j->scratch);
+    fnr_parallel_for(tasks_of(fnr_dn_strip_in_rows(j->w, &k.strip)), load_rows, &k);
+    fnr_parallel_for(FNR_DN_FREQUENCIES, multiply_frequency, &k);
+    fnr_parallel_for(tasks_of(fnr_dn_strip_out_rows(&k.strip)), store_rows, &k);
+}
+
+void fnr_dn_wino_run(const fnr_dn_wino *w, const fnr_dn_parts *src, const float *u, const fnr_dn_norm *norm, fnr_dn_tensor dst,
+                     float *scratch)
+{
+    run_job job = {.w = w, .src = src, .u = u, .norm = norm, .dst = dst, .scratch = scratch};
+    const int strips = fnr_dn_strip_count(w);
+    if (!w->shared) {
+        fnr_dn_for_workers(w->workers, strips, run_strip, &job);
+        return;
+    }
+    for (int i = 0; i < strips; i++) {
+        run_shared(&job, i);
+    }
+}

@@ -1,0 +1,68 @@
+/* The innermost loops of the Winograd convolutions, and the two small matrix products they and the 2x2 convolutions are made of.
+ * One table per instruction set; wino_body.h is compiled once for each.
+ *
+ * F(4x4, 3x3) of Lavin and Gray (2016), arXiv:1509.09308: a tile of 4x4 outputs comes from 6x6 inputs by
+ *   Y = A^T [(G g G^T) * (B^T d B)] A,
+ * with 36 multiplications where the definition has 144.  The interpolation points are 0, +-5/8, +-3/2 and infinity: with them the
+ * rounding error is half of that with the usual 0, +-1, +-2 (relative L2 6e-7 against 1.4e-6 at 64 channels), and the constants
+ * are exact in float32.
+ *
+ * Every sum runs over channels (and kernel slices) in ascending order, one fused multiply-add after the other, whatever the
+ * number of rows: a tile's result does not depend on its neighbours in the strip. */
+#ifndef FNR_NET_ONEDNN_WINO_KERNELS_H
+#define FNR_NET_ONEDNN_WINO_KERNELS_H
+
+#include "net/onednn/kernels.h"
+
+enum {
+    FNR_DN_TILE = 4,                                  /* outputs of a tile along an axis */
+    FNR_DN_REACH = FNR_DN_TILE + 2,                   /* its inputs */
+    FNR_DN_FREQUENCIES = FNR_DN_REACH * FNR_DN_REACH, /* elements of a transformed tile */
+    FNR_DN_ROW_UNIT = 4                               /* products are fastest when rows are a multiple of this */
+};
+
+/* out[j][r] = affine(sum over terms t and channels c of terms[t][r][c] * u[t][c][j]) for rows r and column blocks j. */
+typedef struct {
+    size_t rows, n_terms;
+    const float *const *terms; /* row r of a term, `block` channels, lies at terms[t] + r * row_blocks * block */
+    int row_blocks;            /* 1 or 2 */
+    int columns;               /* 1 or 2 */
+    const float *u;            /* [n_terms][block][columns][block] */
+    float *out[2];
+    size_t out_step;                /* floats from row to row */
+    const fnr_dn_affine *affine[2]; /* NULL: none */
+} fnr_dn_product;
+
+/* sums[j][c][k] += sum over rows of v[r * v_step + c] * w[j][r * w_step + k]. */
+typedef struct {
+    size_t rows;
+    const float *v, *w[2];
+    size_t v_step, w_step; /* floats from row to row */
+    int columns;           /* 1 or 2 */
+    float *sums[2];        /* [block][block] */
+} fnr_dn_outer;
+
+/* The part of a tile that lies in the image. */
+typedef struct {
+    int top, left, bottom, right; /* rows [top, bottom), columns [left, right) */
+} fnr_dn_window;
+
+typedef struct {
+    int block;
+    void (*multiply)(const fnr_dn_product *p);
+    void (*outer)(const fnr_dn_outer *p);
+    /* B^T d B of a 6x6 tile: x is its first pixel inside the image, pixels outside count as zero.  f (NULL = none) is applied to
+     * those inside.  Frequency i goes to v + i * v_step. */
+    void (*input)(const float *x, size_t row_step, const fnr_dn_window *inside, const fnr_dn_affine *f, float *v, size_t v_step);
+    /* A dy A^T of a 4x4 tile, of which h x w pixels lie in the image. */
+    void (*gradient)(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step);
+    /* y = affine(A^T m A), cut to h x w pixels. */
+    void (*output)(const float *m, size_t m_step, const fnr_dn_affine *f, float *y, size_t row_step, int h, int w);
+    /* G g G^T of `block` 3x3 filters side by side, and the adjoint G^T u G. */
+    void (*filter)(const float *g, float *u, size_t u_step);
+    void (*filter_adjoint)(const float *u, size_t u_step, float *g);
+} fnr_dn_wino_kernels;
+
+extern const fnr_dn_wino_kernels fnr_dn_wino_avx512, fnr_dn_wino_avx2;
+
+#endif

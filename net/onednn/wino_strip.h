@@ -1,0 +1,58 @@
+/* Strips of a Winograd convolution: internal to wino*.c. */
+#ifndef FNR_NET_ONEDNN_WINO_STRIP_H
+#define FNR_NET_ONEDNN_WINO_STRIP_H
+
+#include "net/onednn/wino.h"
+
+enum { FNR_DN_MOST_TERMS = 768 }; /* channel blocks times kernel slices */
+
+typedef struct {
+    int tile, tiles;   /* first, number */
+    int slice, slices; /* output slices; inputs reach one further on both sides in 3D */
+} fnr_dn_strip;
+
+/* A transformed tensor of a strip: frequency, channel block, row (slice by slice, tile by tile), channel. */
+typedef struct {
+    float *data;
+    size_t rows; /* from block to block */
+    size_t step; /* floats from frequency to frequency */
+} fnr_dn_spectrum;
+
+int fnr_dn_strip_count(const fnr_dn_wino *w);
+fnr_dn_strip fnr_dn_strip_at(const fnr_dn_wino *w, int index);
+
+static inline int fnr_dn_strip_in_rows(const fnr_dn_wino *w, const fnr_dn_strip *s)
+{
+    return (s->slices + w->terms - 1) * s->tiles;
+}
+
+static inline int fnr_dn_strip_out_rows(const fnr_dn_strip *s)
+{
+    return s->slices * s->tiles;
+}
+
+/* `scratch` is where the data go. */
+fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scratch);
+size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output);
+static inline float *fnr_dn_spectrum_at(const fnr_dn_wino *w, const fnr_dn_spectrum *s, int frequency, int b, int row)
+{
+    return s->data + (size_t)frequency * s->step + ((size_t)b * s->rows + (size_t)row) * (size_t)w->kernels->block;
+}
+
+/* Where row `row` of a strip's spectrum lies: sample, slice (outside the image: -1), first pixel of its tile of outputs. */
+typedef struct {
+    int n, z, y, x;
+} fnr_dn_tile_place;
+
+fnr_dn_tile_place fnr_dn_tile_of(const fnr_dn_wino *w, const fnr_dn_strip *s, bool output, int row);
+
+/* Transforms the inputs of one row, all channels. */
+void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int row);
+
+/* Floats from one frequency of transformed weights to the next. */
+size_t fnr_dn_filter_step(const fnr_dn_wino *w);
+
+/* Runs body(ctx, worker, item) for items in [0, count): each worker is one thread at a time. */
+void fnr_dn_for_workers(int workers, int count, void (*body)(void *ctx, int worker, int item), void *ctx);
+
+#endif
