@@ -81,6 +81,10 @@ typedef struct {
 bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, const fnr_register_options *opt,
                        const fnr_cancel *cancel, fnr_registration *out, fnr_error *err);
 
+/* Can a tile of w_nm x h_nm be found at all, by its size?  False when too little of it can lie on the montage, when it would cover
+ * next to nothing of it, or so many pixels that the search would take hours; then `why` tells ("it ...", no file names). */
+bool fnr_register_possible(const fnr_target *target, double w_nm, double h_nm, const fnr_register_options *opt, char *why, size_t size);
+
 /* The best place near `start` (NET -> IF) alone: fine registration without a search.  Fills what fnr_register_tile fills, but leaves
  * verdict and reason to the caller, who knows why it should lie there; has_transform is false when the prediction is constant or
  * the fit left the montage. */

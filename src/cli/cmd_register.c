@@ -51,7 +51,7 @@ static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
         return FNR_EXIT_FAILED;
     }
     if (sum.failed == all) {
-        fnr_fail(err, FNR_E_FORMAT, "%s: no tile could be used; the reasons stand in %s/transforms.csv", job.em_dir, out);
+        fnr_fail(err, FNR_E_FORMAT, "%s: no tile could be used (all reasons: %s/transforms.csv): %s", job.em_dir, out, sum.first_failure);
         return FNR_EXIT_FAILED;
     }
     return sum.doubtful + sum.failed ? FNR_EXIT_DOUBTFUL : FNR_EXIT_OK;

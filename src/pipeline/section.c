@@ -113,7 +113,11 @@ static void count_verdicts(const fnr_section *s, fnr_section_summary *out)
     *out = (fnr_section_summary){0};
     for (size_t i = 0; i < s->n_tiles; i++) {
         size_t *const counts[] = {&out->registered, &out->doubtful, &out->no_content, &out->failed, &out->by_neighbours};
-        ++*counts[s->tiles[i].reg.verdict];
+        const fnr_registration *r = &s->tiles[i].reg;
+        if (r->verdict == FNR_FAILED && out->failed == 0) {
+            snprintf(out->first_failure, sizeof out->first_failure, "%s", r->reason);
+        }
+        ++*counts[r->verdict];
     }
 }
 
@@ -139,7 +143,13 @@ static bool process_tiles(fnr_section *s, fnr_error *err)
 static void show_plan(fnr_section *s)
 {
     for (size_t i = 0; i < s->n_tiles; i++) {
-        fnr_log_info(s->run->log, "%s: would run %s", s->tiles[i].name, fnr_section_plan_tile(s, &s->tiles[i]));
+        fnr_section_tile *t = &s->tiles[i];
+        fnr_error err = {0};
+        if (fnr_section_tile_fits(s, t, &err)) {
+            fnr_log_info(s->run->log, "%s: would run %s", t->name, fnr_section_plan_tile(s, t));
+        } else {
+            fnr_log_info(s->run->log, "%s: would fail: %s", t->name, err.message);
+        }
     }
 }
 
@@ -153,8 +163,12 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
     if (ok && run->dry_run) {
         show_plan(&s);
     } else if (ok) {
-        ok = process_tiles(&s, err) && fnr_section_consensus(&s, err);
+        ok = process_tiles(&s, err);
         count_verdicts(&s, summary);
+        if (ok && summary->failed < s.n_tiles) {
+            ok = fnr_section_consensus(&s, err);
+            count_verdicts(&s, summary);
+        }
         s.seconds = fnr_now_s() - start;
         if (ok) {
             fnr_section_export(&s, summary);

@@ -51,6 +51,7 @@ typedef struct {
 typedef struct {
     size_t registered, doubtful, no_content, failed, by_neighbours;
     bool outputs_missing;
+    char first_failure[1024]; /* reason of the first tile that failed; "" when none did */
 } fnr_section_summary;
 
 /* Everything.  False when nothing could be done at all (unreadable model or montage, no tiles, cancelled). */
@@ -58,6 +59,8 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
 
 /* Parts, in section_*.c */
 bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error *err);      /* false: cancelled */
+/* Can the tile be found in the montage, by the sizes of both?  The error names the pixel sizes and where they come from. */
+bool fnr_section_tile_fits(const fnr_section *s, const fnr_section_tile *tile, fnr_error *err);
 bool fnr_section_consensus(fnr_section *s, fnr_error *err);                                 /* tiles help each other; false: cancelled */
 void fnr_section_export(fnr_section *s, const fnr_section_summary *summary);                /* csv, trakem2, run.json */
 void fnr_section_report(fnr_section *s);                                                       /* report.html */

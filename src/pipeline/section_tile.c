@@ -265,7 +265,7 @@ bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error 
 {
     fnr_image prediction = {0};
     fnr_error tile_err = {0};
-    bool ok = fnr_hash_file(tile->path, &tile->digest, &tile_err);
+    bool ok = fnr_hash_file(tile->path, &tile->digest, &tile_err) && fnr_section_tile_fits(s, tile, &tile_err);
     const tile_keys keys = keys_of(s, tile);
     if (ok && !reuse_prediction(s, tile, &keys.predict, &prediction)) {
         ok = predict_tile(s, tile, &prediction, &tile_err);
@@ -297,7 +297,7 @@ bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error 
 const char *fnr_section_plan_tile(const fnr_section *s, fnr_section_tile *tile)
 {
     if (!fnr_hash_file(tile->path, &tile->digest, NULL)) {
-        return "nothing: the file cannot be read";
+        return "nothing (the file cannot be read)";
     }
     const tile_keys keys = keys_of(s, tile);
     cJSON *predicted = find_prediction(s, tile, &keys.predict);

@@ -174,6 +174,18 @@ the_montage_among_the_tiles() {
     expect_text "$scratch/o6/transforms.csv" '^"cut.tif",failed,".*cut\.tif.*",,,,,,,,,,,0,0$' # no numbers where nothing was measured
 }
 
+absurd_pixel_sizes_fail_at_once() {
+    make_case
+    for sizes in "--if-nm 1" "--em-nm 1000" "--if-nm 0.1" "--if-nm 10000" "--em-nm 1000 --if-nm 1000"; do
+        expect_status 1 timeout 60 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/absurd" $sizes
+        [ "$(count_verdict failed "$scratch/absurd")" -eq 2 ] || fail "$sizes: not every tile failed"
+        expect_text err '^error: .*r1-c1\.tif: 512 x 512 px of .* nm \(.*\) are .* um, the montage .*mbp\.tif is .* nm \(.*\), .*are the pixel sizes right'
+    done
+    expect_text err '1000 nm \(--em-nm; the file says 11\.9 nm\).*1000 nm \(--if-nm; the file says 100 nm\)'
+    expect_status 0 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/none" --if-nm 1 --dry-run
+    expect_text err 'r1-c1\.tif: would fail: .*--if-nm; the file says 100 nm'
+}
+
 tap_run missing_or_empty_folders broken_montages montage_of_zeros_or_rgb pixel_size_unknown broken_models bad_tiles_do_not_end_the_run \
     every_broken_tiff_gets_a_verdict a_full_disk_is_an_error_and_keeps_the_table an_output_folder_that_cannot_be_made projects_that_do_not_fit \
-    predictions_never_take_the_place_of_an_input the_montage_among_the_tiles
+    predictions_never_take_the_place_of_an_input the_montage_among_the_tiles absurd_pixel_sizes_fail_at_once
