@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "net/reflect.h"
+#include "net/tile_net.h"
 #include "net/tiling.h"
 #include "src/core/mem.h"
 
@@ -12,15 +13,12 @@
 enum { PROBE_2D = 256, PROBE_3D = 32 };
 
 struct fnr_predictor {
-    const fnr_backend_ops *be;
-    fnr_backend *device;
-    const fnr_model *model;
+    fnr_netdesc desc; /* of the models; the greatest depth */
     size_t max_bytes;
     int tile;            /* 0 = chosen */
     double bytes_per_px; /* of a tile's input: activations and the buffers below */
-    fnr_state *state;
-    fnr_program *program; /* for `shape`; NULL before the first */
-    fnr_shape shape;
+    fnr_tile_net *net;
+    fnr_shape shape; /* that everything is ready for; all zero before the first */
     float *raw, *in, *out; /* what was read (a tile at most), what the network gets, what it gives */
 };
 
@@ -33,28 +31,27 @@ typedef struct {
 
 static void drop_program(fnr_predictor *p)
 {
-    if (p->program) {
-        p->be->program_free(p->program);
+    if (p->net) {
+        fnr_tile_net_drop(p->net);
     }
     free(p->raw);
     free(p->in);
     free(p->out);
-    p->program = NULL;
     p->raw = p->in = p->out = NULL;
+    p->shape = (fnr_shape){0};
 }
 
 static bool use_shape(fnr_predictor *p, const fnr_shape *shape, fnr_error *err)
 {
-    if (p->program && memcmp(shape, &p->shape, sizeof *shape) == 0) {
+    if (memcmp(shape, &p->shape, sizeof *shape) == 0) {
         return true;
     }
     drop_program(p);
     p->shape = *shape;
-    const size_t in = fnr_shape_count(shape), out = in / (size_t)shape->c * (size_t)p->model->desc.out_channels;
+    const size_t in = fnr_shape_count(shape), out = in / (size_t)shape->c * (size_t)p->desc.out_channels;
     const bool ok = (p->raw = fnr_alloc_aligned(in, sizeof *p->raw, "prediction tile", err)) &&
                     (p->in = fnr_alloc_aligned(in, sizeof *p->in, "prediction tile", err)) &&
-                    (p->out = fnr_alloc_aligned(out, sizeof *p->out, "prediction tile", err)) &&
-                    p->be->program_new(p->device, p->state, shape, FNR_MODE_INFER, &p->program, err);
+                    (p->out = fnr_alloc_aligned(out, sizeof *p->out, "prediction tile", err)) && fnr_tile_net_use(p->net, shape, err);
     if (!ok) {
         drop_program(p);
     }
@@ -63,21 +60,21 @@ static bool use_shape(fnr_predictor *p, const fnr_shape *shape, fnr_error *err)
 
 static fnr_shape shape_of(const fnr_predictor *p, int d, int h, int w)
 {
-    const fnr_netdesc *desc = &p->model->desc;
+    const fnr_netdesc *desc = &p->desc;
     return (fnr_shape){.spatial = desc->spatial, .n = 1, .c = desc->in_channels, .d = d, .h = h, .w = w};
 }
 
 static double bytes_in_use(const fnr_predictor *p)
 {
     const double px = (double)p->shape.d * p->shape.h * p->shape.w;
-    return (double)p->be->program_bytes(p->program) + px * sizeof(float) * (2 * p->shape.c + p->model->desc.out_channels);
+    return (double)fnr_tile_net_bytes(p->net) + px * sizeof(float) * (2 * p->shape.c + p->desc.out_channels);
 }
 
 static bool learn_bytes_per_px(fnr_predictor *p, fnr_error *err)
 {
-    const int grid = fnr_netdesc_grid(&p->model->desc), side = p->model->desc.spatial == 3 ? PROBE_3D : PROBE_2D;
+    const int grid = fnr_netdesc_grid(&p->desc), side = p->desc.spatial == 3 ? PROBE_3D : PROBE_2D;
     const int extent = side > grid ? side / grid * grid : grid;
-    const fnr_shape shape = shape_of(p, p->model->desc.spatial == 3 ? extent : 1, extent, extent);
+    const fnr_shape shape = shape_of(p, p->desc.spatial == 3 ? extent : 1, extent, extent);
     if (!use_shape(p, &shape, err)) {
         return false;
     }
@@ -86,10 +83,35 @@ static bool learn_bytes_per_px(fnr_predictor *p, fnr_error *err)
     return true;
 }
 
-fnr_predictor *fnr_predictor_new(const fnr_backend_ops *be, fnr_backend *device, const fnr_model *model,
-                                 const fnr_predict_options *opt, fnr_error *err)
+/* Models can be averaged when they look at the same image and give the same channels at the same pixel size. */
+static bool check_models(const fnr_model *const *models, size_t n, fnr_error *err)
 {
-    const int grid = fnr_netdesc_grid(&model->desc);
+    const fnr_model *first = models[0];
+    for (size_t i = 1; i < n; i++) {
+        const fnr_netdesc *a = &first->desc, *b = &models[i]->desc;
+        if (a->spatial != b->spatial || a->in_channels != b->in_channels || a->out_channels != b->out_channels) {
+            return fnr_fail(err, FNR_E_USAGE, "models 1 and %zu cannot be averaged: a %dD network from %d to %d channels, and a %dD one from %d to %d",
+                            i + 1, a->spatial, a->in_channels, a->out_channels, b->spatial, b->in_channels, b->out_channels);
+        }
+        if (first->pixel_nm != models[i]->pixel_nm) {
+            return fnr_fail(err, FNR_E_USAGE, "models 1 and %zu cannot be averaged: one works at %g nm per pixel, the other at %g", i + 1,
+                            first->pixel_nm, models[i]->pixel_nm);
+        }
+    }
+    return true;
+}
+
+fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *device, const fnr_model *const *models, size_t n,
+                                      const fnr_predict_options *opt, fnr_error *err)
+{
+    if (!check_models(models, n, err)) {
+        return NULL;
+    }
+    fnr_netdesc desc = models[0]->desc;
+    for (size_t i = 1; i < n; i++) {
+        desc.depth = models[i]->desc.depth > desc.depth ? models[i]->desc.depth : desc.depth;
+    }
+    const int grid = fnr_netdesc_grid(&desc);
     if (opt->tile < 0 || opt->tile % grid) {
         fnr_fail(err, FNR_E_USAGE, "a prediction tile of %d px: must be a multiple of %d", opt->tile, grid);
         return NULL;
@@ -98,28 +120,28 @@ fnr_predictor *fnr_predictor_new(const fnr_backend_ops *be, fnr_backend *device,
     if (!p) {
         return NULL;
     }
-    p->be = be;
-    p->device = device;
-    p->model = model;
+    p->desc = desc;
     p->max_bytes = opt->max_bytes ? opt->max_bytes : DEFAULT_MAX_BYTES;
     p->tile = opt->tile;
-    const bool ok = be->state_new(device, &model->graph, false, &p->state, err) &&
-                    be->state_write(p->state, FNR_STATE_VALUES, model->values, err) &&
-                    (p->tile > 0 || learn_bytes_per_px(p, err));
-    if (!ok) {
+    p->net = fnr_tile_net_new(be, device, models, n, (fnr_tta)opt->tta, err);
+    if (!p->net || !(p->tile > 0 || learn_bytes_per_px(p, err))) {
         fnr_predictor_free(p);
         return NULL;
     }
     return p;
 }
 
+fnr_predictor *fnr_predictor_new(const fnr_backend_ops *be, fnr_backend *device, const fnr_model *model,
+                                 const fnr_predict_options *opt, fnr_error *err)
+{
+    return fnr_predictor_new_mean(be, device, &model, 1, opt, err);
+}
+
 void fnr_predictor_free(fnr_predictor *p)
 {
     if (p) {
         drop_program(p);
-        if (p->state) {
-            p->be->state_free(p->state);
-        }
+        fnr_tile_net_free(p->net);
         free(p);
     }
 }
@@ -131,10 +153,10 @@ static bool choose_tiling(const fnr_predictor *p, int d, int h, int w, const fnr
                           fnr_error *err)
 {
     if (p->tile > 0) {
-        fnr_tiling_of_core(&p->model->desc, d, h, w, p->tile, t);
+        fnr_tiling_of_core(&p->desc, d, h, w, p->tile, t);
         return true;
     }
-    if (fnr_tiling_choose(&p->model->desc, d, h, w, budget, t)) {
+    if (fnr_tiling_choose(&p->desc, d, h, w, budget, t)) {
         return true;
     }
     const double tile = budget->bytes_per_px * t->z.extent * t->y.extent * t->x.extent,
@@ -148,9 +170,9 @@ static bool choose_tiling(const fnr_predictor *p, int d, int h, int w, const fnr
  * more, tiles are made smaller. band_floats: output that is collected per pixel of a band of rows. */
 static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_tiling *t, fnr_error *err)
 {
-    if (d < 1 || h < 1 || w < 1 || (p->model->desc.spatial == 2 && d != 1)) {
+    if (d < 1 || h < 1 || w < 1 || (p->desc.spatial == 2 && d != 1)) {
         return fnr_fail(err, FNR_E_USAGE, "an image of %d x %d x %d px (w, h, d) cannot be predicted by a %dD network", w, h, d,
-                        p->model->desc.spatial);
+                        p->desc.spatial);
     }
     fnr_tile_budget budget = {.max_bytes = (double)p->max_bytes,
                               .bytes_per_px = p->bytes_per_px,
@@ -232,7 +254,7 @@ static void pad_tile(fnr_predictor *p, const box *tile, const box *inside, const
 /* Copies the core of the tile from p->out. */
 static void keep_core(const fnr_predictor *p, const box *tile, const box *core, const output *to)
 {
-    for (int i = 0; i < p->model->desc.out_channels * core->d * core->h; i++) {
+    for (int i = 0; i < p->desc.out_channels * core->d * core->h; i++) {
         const int channel = i / (core->d * core->h), z = core->z + i / core->h % core->d, y = core->y + i % core->h;
         const size_t from_plane = (size_t)channel * (size_t)tile->d + (size_t)(z - tile->z);
         const size_t from_row = from_plane * (size_t)tile->h + (size_t)(y - tile->y);
@@ -270,7 +292,7 @@ static bool run_tile(fnr_predictor *p, const fnr_tiling *t, int iz, int iy, int 
         return false;
     }
     pad_tile(p, &tile, &inside, image);
-    if (!p->be->forward(p->program, p->in, p->out, err)) {
+    if (!fnr_tile_net_run(p->net, p->in, p->out, err)) {
         return false;
     }
     keep_core(p, &tile, &core, to);
@@ -313,10 +335,10 @@ bool fnr_predict_array(fnr_predictor *p, int d, int h, int w, const float *in, f
 bool fnr_predict_stream(fnr_predictor *p, int w, int h, fnr_predict_source source, void *source_ctx, fnr_predict_sink sink,
                         void *sink_ctx, const fnr_cancel *cancel, fnr_error *err)
 {
-    if (p->model->desc.spatial != 2) {
+    if (p->desc.spatial != 2) {
         return fnr_fail(err, FNR_E_USAGE, "a 3D network cannot predict single images");
     }
-    const int channels = p->model->desc.out_channels;
+    const int channels = p->desc.out_channels;
     fnr_tiling t;
     if (!prepare(p, 1, h, w, channels, &t, err)) {
         return false;

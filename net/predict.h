@@ -11,14 +11,26 @@
 
 typedef struct fnr_predictor fnr_predictor;
 
+/* Test-time augmentation: the mean of predictions of the image seen from several sides. */
+typedef enum {
+    FNR_TTA_NONE,
+    FNR_TTA_FLIPS, /* mirrored along each axis: 4 sides in 2D, 8 in 3D */
+    FNR_TTA_ALL    /* and turned by a quarter in the plane: the 8 symmetries of the square in 2D, 16 sides in 3D */
+} fnr_tta;
+
 typedef struct {
     size_t max_bytes; /* memory for network activations; the tile size follows from it; 0 = 1 GiB */
     int tile;         /* core extent of a tile in px, multiple of 2^depth; 0 = chosen from max_bytes */
+    int tta;          /* fnr_tta; what is turned is the padded image, so that tiles do not matter here either */
 } fnr_predict_options;
 
 /* Borrows model and device. The program of the last tile shape is kept: images of one size are compiled for once. Not for use by
  * two threads at a time. */
 fnr_predictor *fnr_predictor_new(const fnr_backend_ops *be, fnr_backend *device, const fnr_model *model, const fnr_predict_options *opt, fnr_error *err);
+/* The mean of the predictions of several models, which may differ in base channels and depth alone (the message names what else
+ * differs, with the model's number from 1); the image is padded for the deepest. */
+fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *device, const fnr_model *const *models, size_t n,
+                                      const fnr_predict_options *opt, fnr_error *err);
 void fnr_predictor_free(fnr_predictor *p);
 
 /* Rows of the output as they become final, top to bottom: `rows` holds out_channels planes of count x w. */
