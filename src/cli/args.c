@@ -54,6 +54,17 @@ const char *fnr_args_value(const fnr_args *args, const char *name)
     return NULL;
 }
 
+size_t fnr_args_values(const fnr_args *args, const char *name, const char **out, size_t max)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < args->n_given; i++) {
+        if (!strcmp(args->given[i].option->name, name) && n < max) {
+            out[n++] = args->given[i].value;
+        }
+    }
+    return n;
+}
+
 bool fnr_args_number(const fnr_args *args, const char *name, double min, double max, double otherwise, double *out, fnr_error *err)
 {
     const char *text = fnr_args_value(args, name);

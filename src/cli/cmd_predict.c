@@ -1,11 +1,13 @@
 #include <string.h>
 
 #include "src/cli/command.h"
+#include "src/pipeline/model_set.h"
 #include "src/pipeline/predict_file.h"
 
 static const fnr_option options[] = {
-    {"model", 'm', "FILE", NULL, "the trained network (.safetensors)"},
+    {"model", 'm', "FILE", NULL, "the trained network (.safetensors); given several times: the mean of their predictions"},
     {"output", 'o', "PATH", NULL, "a .tif file for one input, else a folder"},
+    {"tta", 0, "SIDES", "predict.tta", "mean over several sides: none, flips or all"},
     {"type", 0, "TYPE", NULL, "float32 (default) or uint16: (value + 4) * 2048, value in sd of the training MBP"},
     {"em-nm", 0, "NM", "images.em_nm", "pixel size of the inputs, when the files do not tell it"},
     {"max-mb", 0, "MIB", "compute.max_mb", "memory for network activations"},
@@ -15,18 +17,19 @@ static const fnr_option options[] = {
 
 static int main_predict(fnr_run *run, const fnr_args *args, fnr_error *err)
 {
-    const char *model = fnr_args_value(args, "model"), *out = fnr_args_value(args, "output"), *type = fnr_args_value(args, "type");
+    const char *models[FNR_MAX_MODELS], *out = fnr_args_value(args, "output"), *type = fnr_args_value(args, "type");
+    const size_t n_models = fnr_args_values(args, "model", models, FNR_MAX_MODELS);
     size_t failed;
     if (args->n_positional < 1) {
         return fnr_usage_error(err, "predict", "expected at least one EM image");
     }
-    if (!model || !out) {
-        return fnr_usage_error(err, "predict", "%s is missing", !model ? "-m MODEL" : "-o OUT");
+    if (!n_models || !out) {
+        return fnr_usage_error(err, "predict", "%s is missing", !n_models ? "-m MODEL" : "-o OUT");
     }
     if (type && strcmp(type, "float32") && strcmp(type, "uint16")) {
         return fnr_usage_error(err, "predict", "--type %s: write float32 or uint16", type);
     }
-    const fnr_predict_job job = {.model_path = model, .inputs = args->positional, .n_inputs = (size_t)args->n_positional, .output = out,
+    const fnr_predict_job job = {.models = models, .n_models = n_models, .inputs = args->positional, .n_inputs = (size_t)args->n_positional, .output = out,
                                  .as_u16 = type && !strcmp(type, "uint16")};
     if (!fnr_stage_predict(run, &job, &failed, err)) {
         return fnr_exit_of(err);
@@ -43,7 +46,9 @@ const fnr_command fnr_cmd_predict = {
     .summary = "Predicts MBP from EM images of any size.",
     .usage = "-m MODEL IN.tif... -o OUT [options]",
     .details = "The output has the network's pixel size.  Large images are worked on in tiles with a halo; the result is the same for every tile\n"
-               "size, and memory stays within compute.max_mb.",
+               "size, and memory stays within compute.max_mb.  A network with several output channels writes one file for each (NAME.c1.tif,\n"
+               "NAME.c2.tif, ...); one with several input channels takes them from the pages of the input.  A 3D network takes stacks of pages\n"
+               "and writes stacks.",
     .options = options,
     .uses_config = true,
     .main = main_predict,

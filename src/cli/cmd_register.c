@@ -2,10 +2,11 @@
 
 #include "src/cli/command.h"
 #include "src/core/fs.h"
+#include "src/pipeline/model_set.h"
 #include "src/pipeline/section.h"
 
 static const fnr_option options[] = {
-    {"model", 'm', "FILE", NULL, "the trained network (.safetensors)"},
+    {"model", 'm', "FILE", NULL, "the trained network (.safetensors); given several times: the mean of their predictions"},
     {"output", 'o', "DIR", NULL, "folder for transforms.csv, trakem2.xml, report.html, run.json"},
     {"em-nm", 0, "NM", "images.em_nm", "pixel size of the EM tiles, when the files do not tell it"},
     {"if-nm", 0, "NM", "images.if_nm", "pixel size of the montage, when the file does not tell it"},
@@ -25,18 +26,19 @@ static int wrong_usage(const fnr_args *args, const char *what, fnr_error *err)
 
 static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
 {
-    const char *model = fnr_args_value(args, "model"), *out = fnr_args_value(args, "output");
+    const char *models[FNR_MAX_MODELS], *out = fnr_args_value(args, "output");
+    const size_t n_models = fnr_args_values(args, "model", models, FNR_MAX_MODELS);
     char what[128];
     if (args->n_positional != 2) {
         snprintf(what, sizeof what, "expected a folder of EM tiles and one MBP image, got %d argument%s", args->n_positional,
                  args->n_positional == 1 ? "" : "s");
         return wrong_usage(args, what, err);
     }
-    if (!model || !out) {
-        return wrong_usage(args, !model ? "-m MODEL is missing" : "-o OUT is missing", err);
+    if (!n_models || !out) {
+        return wrong_usage(args, !n_models ? "-m MODEL is missing" : "-o OUT is missing", err);
     }
     fnr_section_summary sum;
-    const fnr_section_job job = {args->positional[0], args->positional[1], model, out};
+    const fnr_section_job job = {args->positional[0], args->positional[1], models, n_models, out};
     if (!fnr_stage_section(run, &job, &sum, err)) {
         return fnr_exit_of(err);
     }

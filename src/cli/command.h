@@ -36,6 +36,8 @@ typedef struct fnr_command {
 
 /* Value of an option (the last one given), or NULL; a flag's value is "". */
 const char *fnr_args_value(const fnr_args *args, const char *name);
+/* All values of an option, in order, at most `max` of them; how many there are. */
+size_t fnr_args_values(const fnr_args *args, const char *name, const char **out, size_t max);
 /* Number or whole number within [min, max]; `otherwise` when not given. */
 bool fnr_args_number(const fnr_args *args, const char *name, double min, double max, double otherwise, double *out, fnr_error *err);
 bool fnr_args_int(const fnr_args *args, const char *name, int min, int max, int otherwise, int *out, fnr_error *err);

@@ -51,7 +51,11 @@ static const fnr_setting rows[] = {
      "What is bright: above this quantile of the image's target; 0 = above Otsu's threshold."},
 
     {"predict.tile", FNR_SET_INT, AT(predict.tile), 0, 65536, "0", "px", NULL, "Extent of a prediction tile; 0 chooses it from compute.max_mb."},
+    {"predict.tta", FNR_SET_CHOICE, AT(predict.tta), 0, 0, "none", "", "none flips all",
+     "Mean over several sides: as it is, mirrored (4 in 2D, 8 in 3D), or all symmetries of the square (8 and 16)."},
 
+    {"register.channel", FNR_SET_INT, AT(reg_channel), 1, 1024, "1", "", NULL,
+     "Output channel of the network that is registered to the montage, from 1."},
     {"register.scale_min", FNR_SET_FLOAT, AT(reg.scale_min), 0.2, 1.5, "0.92", "", NULL, "Smallest scale searched, relative to nominal."},
     {"register.scale_max", FNR_SET_FLOAT, AT(reg.scale_max), 0.5, 5, "1.03", "", NULL, "Largest scale searched, relative to nominal."},
     {"register.rotation_min", FNR_SET_FLOAT, AT(reg.rotation_min_deg), -180, 180, "-180", "deg", NULL, "Start of the rotations searched."},

@@ -2,6 +2,7 @@
 #ifndef FNR_PIPELINE_CONFIG_H
 #define FNR_PIPELINE_CONFIG_H
 
+#include "net/predict.h"
 #include "net/train.h"
 #include "register/register.h"
 #include "src/core/settings.h"
@@ -31,8 +32,10 @@ typedef struct {
     fnr_train_options train;
     struct {
         int tile; /* 0 = from memory.max_mb */
+        int tta;  /* fnr_tta */
     } predict;
     fnr_register_options reg;
+    int reg_channel; /* of the prediction, from 1: the one that is registered to the montage */
     struct {
         bool enabled;
         double tolerance_px, min_score, max_rival;

@@ -1,97 +1,11 @@
 #include "src/pipeline/predict_file.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "net/model.h"
-#include "net/predict.h"
 #include "src/core/mem.h"
-#include "src/image/tiff.h"
-#include "src/pipeline/em_source.h"
-#include "src/pipeline/tile.h"
-
-/* uint16 output: z-scored MBP from -4 to 28 sd in steps of 1/2048 sd, the same for every image, so that pictures compare. */
-static const float u16_low = -4.0f, u16_per_sd = 2048.0f;
-
-static const size_t strip_cache_bytes = (size_t)64 << 20;
-
-typedef struct {
-    fnr_run *run;
-    const fnr_predict_job *job;
-    fnr_model model;
-    fnr_predictor *predictor;
-    double net_nm;
-} predicting;
-
-typedef struct {
-    fnr_em_source source;
-    fnr_tiff_writer *writer;
-    bool as_u16;
-    uint16_t *row; /* one converted row */
-    fnr_progress progress;
-    int rows_done;
-} one_image;
-
-static bool read_source(void *ctx, int x, int y, int w, int h, float *dst, fnr_error *err)
-{
-    one_image *im = ctx;
-    return fnr_em_source_read(&im->source, x, y, w, h, dst, err);
-}
-
-static bool write_rows(void *ctx, int y, int count, const float *rows, fnr_error *err)
-{
-    one_image *im = ctx;
-    const int w = im->source.w;
-    bool ok = true;
-    if (!im->as_u16) {
-        ok = fnr_tiff_writer_rows(im->writer, rows, count, err);
-    }
-    for (int r = 0; im->as_u16 && ok && r < count; r++) {
-        for (int x = 0; x < w; x++) {
-            const float v = (rows[(size_t)r * (size_t)w + (size_t)x] - u16_low) * u16_per_sd;
-            im->row[x] = (uint16_t)lrintf(fminf(65535.0f, fmaxf(0.0f, v)));
-        }
-        ok = fnr_tiff_writer_rows(im->writer, im->row, 1, err);
-    }
-    im->rows_done = y + count;
-    fnr_progress_update(&im->progress, im->rows_done, "row %d of %d", im->rows_done, im->source.h);
-    return ok;
-}
-
-static bool predict_raster(predicting *p, fnr_raster *raster, const char *input, double em_nm, const char *output, fnr_error *err)
-{
-    one_image im = {.as_u16 = p->job->as_u16};
-    if (!fnr_em_source_open(&im.source, raster, input, em_nm, p->net_nm, err)) {
-        return false;
-    }
-    im.row = fnr_calloc((size_t)im.source.w, sizeof *im.row, "row of pixels", err);
-    im.writer = im.row ? fnr_tiff_writer_open(output, im.source.w, im.source.h, im.as_u16 ? FNR_U16 : FNR_F32, p->net_nm, true, err) : NULL;
-    bool ok = im.writer != NULL;
-    if (ok) {
-        fnr_progress_begin(&im.progress, p->run->log, fnr_path_base(input), im.source.h, 0);
-        ok = fnr_predict_stream(p->predictor, im.source.w, im.source.h, read_source, &im, write_rows, &im, p->run->cancel, err);
-        if (ok) {
-            fnr_progress_end(&im.progress, "%d x %d px of %g nm -> %s", im.source.w, im.source.h, p->net_nm, output);
-            ok = fnr_tiff_writer_close(im.writer, err);
-        } else {
-            fnr_tiff_writer_abort(im.writer);
-        }
-    }
-    free(im.row);
-    return ok;
-}
-
-static bool predict_one(predicting *p, const char *input, const char *output, fnr_error *err)
-{
-    fnr_raster raster = {0};
-    double em_nm;
-    const bool ok = fnr_pixel_size(input, p->run->config.images.em_nm, "--em-nm", &em_nm, err) &&
-                    fnr_raster_from_tiff(&raster, input, 0, strip_cache_bytes, err) && predict_raster(p, &raster, input, em_nm, output, err);
-    fnr_raster_release(&raster);
-    return ok;
-}
+#include "src/pipeline/predict_image.h"
 
 static bool is_tiff_path(const char *path)
 {
@@ -157,15 +71,38 @@ static char **plan_outputs(const fnr_predict_job *job, fnr_error *err)
     return paths;
 }
 
-static bool predict_all(predicting *p, char *const *paths, size_t *n_failed, fnr_error *err)
+/* Files per channel have names of their own, which are known only with the model. */
+static bool channels_are_free(const fnr_predicting *p, const fnr_predict_job *job, const char *output, fnr_error *err)
 {
-    for (size_t i = 0; i < p->job->n_inputs; i++) {
+    for (int c = 0; c < p->desc->out_channels; c++) {
+        char path[FNR_PATH_MAX];
+        if (!fnr_prediction_path(p->desc, output, c, path, err)) {
+            return false;
+        }
+        for (size_t k = 0; k < job->n_inputs; k++) {
+            if (fnr_same_file(path, job->inputs[k])) {
+                return fnr_fail(err, FNR_E_USAGE, "-o %s: channel %d would overwrite the input %s", job->output, c + 1, job->inputs[k]);
+            }
+        }
+    }
+    return true;
+}
+
+static bool predict_one(const fnr_predicting *p, const fnr_predict_job *job, const char *input, const char *output, fnr_error *err)
+{
+    return channels_are_free(p, job, output, err) && fnr_mkdirs_for(output, err) &&
+           (p->desc->spatial == 3 ? fnr_predict_volume_file(p, input, output, err) : fnr_predict_image_file(p, input, output, err));
+}
+
+static bool predict_all(const fnr_predicting *p, const fnr_predict_job *job, char *const *paths, size_t *n_failed, fnr_error *err)
+{
+    for (size_t i = 0; i < job->n_inputs; i++) {
         fnr_error one = {0};
-        const char *input = p->job->inputs[i];
+        const char *input = job->inputs[i];
         if (p->run->dry_run) {
             fnr_log_info(p->run->log, "would predict %s -> %s", input, paths[i]);
-        } else if (!fnr_mkdirs_for(paths[i], &one) || !predict_one(p, input, paths[i], &one)) {
-            if (one.code == FNR_E_CANCELLED || p->job->n_inputs == 1) {
+        } else if (!predict_one(p, job, input, paths[i], &one)) {
+            if (one.code == FNR_E_CANCELLED || job->n_inputs == 1) {
                 *err = one;
                 return false;
             }
@@ -178,23 +115,20 @@ static bool predict_all(predicting *p, char *const *paths, size_t *n_failed, fnr
 
 bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_failed, fnr_error *err)
 {
-    predicting p = {.run = run, .job = job};
-    const fnr_predict_options options = {.max_bytes = (size_t)run->config.compute.max_mb << 20, .tile = run->config.predict.tile};
+    fnr_model_set models = {0};
+    fnr_predicting p = {.run = run, .as_u16 = job->as_u16};
     *n_failed = 0;
     char **paths = plan_outputs(job, err);
-    bool ok = paths && fnr_model_read(job->model_path, &p.model, err) && fnr_run_open_device(run, false, err);
-    if (ok && (p.model.desc.spatial != 2 || p.model.desc.in_channels != 1 || p.model.desc.out_channels != 1)) {
-        ok = fnr_fail(err, FNR_E_UNSUPPORTED, "%s: a %dD network from %d to %d channels does not predict one image from one image", job->model_path,
-                      p.model.desc.spatial, p.model.desc.in_channels, p.model.desc.out_channels);
-    }
+    bool ok = paths && fnr_model_set_read(job->models, job->n_models, &models, err) && fnr_run_open_device(run, false, err);
     if (ok) {
-        p.net_nm = p.model.pixel_nm > 0 ? p.model.pixel_nm : run->config.net.pixel_nm;
-        p.predictor = fnr_predictor_new(run->be, run->device, &p.model, &options, err);
-        ok = p.predictor && predict_all(&p, paths, n_failed, err);
+        p.desc = &models.models[0].desc;
+        p.net_nm = models.models[0].pixel_nm > 0 || p.desc->spatial == 3 ? models.models[0].pixel_nm : run->config.net.pixel_nm;
+        p.predictor = fnr_model_set_open(&models, run, err);
+        ok = p.predictor && predict_all(&p, job, paths, n_failed, err);
     }
     fnr_predictor_free(p.predictor);
     fnr_run_close_device(run);
-    fnr_model_free(&p.model);
+    fnr_model_set_free(&models);
     free_outputs(paths, job->n_inputs);
     return ok;
 }

@@ -5,7 +5,8 @@
 #include "src/pipeline/run.h"
 
 typedef struct {
-    const char *model_path;
+    const char *const *models; /* averaged when there are several */
+    size_t n_models;
     const char *const *inputs;
     size_t n_inputs;
     const char *output; /* a .tif file for one input; else a folder that gets <stem>.prediction.tif per input */

@@ -80,20 +80,24 @@ static bool list_tiles(fnr_section *s, fnr_error *err)
 static bool open_section(fnr_section *s, fnr_error *err)
 {
     fnr_run *run = s->run;
-    const fnr_predict_options options = {.max_bytes = (size_t)run->config.compute.max_mb << 20, .tile = run->config.predict.tile};
-    if (!list_tiles(s, err) || !fnr_hash_file(s->job.model_path, &s->model_digest, err) || !fnr_model_read(s->job.model_path, &s->model, err) ||
+    if (!list_tiles(s, err) || !fnr_model_set_read(s->job.models, s->job.n_models, &s->models, err) ||
         !fnr_hash_file(s->job.mbp_path, &s->mbp_digest, err) || (!run->dry_run && !fnr_mkdirs(s->job.out_dir, err)) || !fnr_run_open_device(run, false, err)) {
         return false;
     }
-    if (s->model.desc.spatial != 2 || s->model.desc.in_channels != 1) {
-        return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: a %dD network with %d input channels cannot predict from EM tiles", s->job.model_path,
-                        s->model.desc.spatial, s->model.desc.in_channels);
+    const fnr_model *model = &s->models.models[0];
+    if (model->desc.spatial != 2 || model->desc.in_channels != 1) {
+        return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: a %dD network with %d input channels cannot predict from EM tiles", s->models.paths[0],
+                        model->desc.spatial, model->desc.in_channels);
     }
-    s->net_nm = s->model.pixel_nm > 0 ? s->model.pixel_nm : run->config.net.pixel_nm;
+    if (run->config.reg_channel > model->desc.out_channels) {
+        return fnr_fail(err, FNR_E_USAGE, "%s predicts %d channel%s: register.channel = %d is none of them", s->models.paths[0],
+                        model->desc.out_channels, model->desc.out_channels == 1 ? "" : "s", run->config.reg_channel);
+    }
+    s->net_nm = model->pixel_nm > 0 ? model->pixel_nm : run->config.net.pixel_nm;
     if (!read_montage(s, err)) {
         return false;
     }
-    s->predictor = fnr_predictor_new(run->be, run->device, &s->model, &options, err);
+    s->predictor = fnr_model_set_open(&s->models, run, err);
     return s->predictor != NULL;
 }
 
@@ -103,7 +107,7 @@ static void close_section(fnr_section *s)
     fnr_run_close_device(s->run);
     fnr_target_free(s->target);
     fnr_image_free(&s->montage);
-    fnr_model_free(&s->model);
+    fnr_model_set_free(&s->models);
     fnr_listing_free(&s->listing);
     free(s->tiles);
 }

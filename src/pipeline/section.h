@@ -5,15 +5,17 @@
 #ifndef FNR_PIPELINE_SECTION_H
 #define FNR_PIPELINE_SECTION_H
 
-#include "net/model.h"
-#include "net/predict.h"
 #include "register/register.h"
 #include "src/core/hash.h"
+#include "src/pipeline/model_set.h"
 #include "src/pipeline/run.h"
 #include "src/pipeline/tile.h"
 
 typedef struct {
-    const char *em_dir, *mbp_path, *model_path, *out_dir;
+    const char *em_dir, *mbp_path;
+    const char *const *models; /* averaged when there are several */
+    size_t n_models;
+    const char *out_dir;
 } fnr_section_job;
 
 typedef struct {
@@ -36,8 +38,8 @@ typedef struct {
     fnr_listing listing;
     fnr_section_tile *tiles;
     size_t n_tiles;
-    fnr_model model;
-    fnr_digest model_digest, mbp_digest;
+    fnr_model_set models;
+    fnr_digest mbp_digest;
     fnr_image montage; /* as in the file */
     double if_nm;
     double net_nm;

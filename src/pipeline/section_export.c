@@ -157,7 +157,7 @@ static bool write_run(const fnr_section *s, const fnr_section_summary *sum, fnr_
     cJSON_AddStringToObject(json, "backend", s->run->be->description);
     fnr_record_add_text(json, "em_dir", s->job.em_dir);
     cJSON_AddItemToObject(json, "montage", fnr_record_file(s->job.mbp_path, NULL));
-    cJSON_AddItemToObject(json, "model", fnr_record_file(s->job.model_path, NULL));
+    cJSON_AddItemToObject(json, "model", fnr_model_set_record(&s->models));
     fnr_record_add_number(json, "if_nm", s->if_nm);
     fnr_record_add_number(json, "net_nm", s->net_nm);
     cJSON_AddItemToObject(json, "settings", fnr_record_settings(&s->run->config));

@@ -91,8 +91,13 @@ static void collect_facts(const fnr_section *s, facts *f)
     fnr_format_duration(s->seconds, duration);
     add_fact(f, "EM tiles", "%s", s->job.em_dir);
     add_fact(f, "MBP montage", "%s (%d x %d px of %g nm)", s->job.mbp_path, s->montage.v.w, s->montage.v.h, s->if_nm);
-    add_fact(f, "Model", "%s (%d channels, depth %d, %g nm)", s->job.model_path, s->model.desc.base_channels, s->model.desc.depth, s->net_nm);
-    add_fact(f, "Model digest", "%s", s->model_digest.hex);
+    const fnr_netdesc *desc = &s->models.models[0].desc;
+    if (s->models.count == 1) {
+        add_fact(f, "Model", "%s (%d channels, depth %d, %g nm)", s->models.paths[0], desc->base_channels, desc->depth, s->net_nm);
+    } else {
+        add_fact(f, "Models", "the mean of %zu, at %g nm: %s", s->models.count, s->net_nm, s->models.names);
+    }
+    add_fact(f, "Model digest", "%s", s->models.digest.hex);
     add_fact(f, "Scales searched", "%g to %g of nominal", s->run->config.reg.scale_min, s->run->config.reg.scale_max);
     add_fact(f, "Rotations searched", "%g to %g degrees", s->run->config.reg.rotation_min_deg, s->run->config.reg.rotation_max_deg);
     add_fact(f, "Computed with", "%s", s->run->be->description);

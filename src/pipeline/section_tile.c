@@ -8,7 +8,7 @@
 #include "src/pipeline/record.h"
 #include "src/pipeline/section.h"
 
-static const char *const predict_settings[] = {"images.em_nm", "net.pixel_nm", NULL};
+static const char *const predict_settings[] = {"images.em_nm", "net.pixel_nm", "predict.tta", "register.channel", NULL};
 static const char *const register_settings[] = {"images.if_nm", "images.if_page", "register.", NULL};
 static const fnr_stage predict_stage = {"predict", 1, predict_settings};
 static const fnr_stage register_stage = {"register", 3, register_settings};
@@ -20,7 +20,7 @@ typedef struct {
 static tile_keys keys_of(const fnr_section *s, const fnr_section_tile *tile)
 {
     tile_keys k;
-    k.predict = fnr_stage_key(&predict_stage, &s->run->config, (fnr_digest[]){tile->digest, s->model_digest}, 2);
+    k.predict = fnr_stage_key(&predict_stage, &s->run->config, (fnr_digest[]){tile->digest, s->models.digest}, 2);
     k.registration = fnr_stage_key(&register_stage, &s->run->config, (fnr_digest[]){k.predict, s->mbp_digest}, 2);
     return k;
 }
@@ -226,8 +226,11 @@ static bool predict_tile(fnr_section *s, fnr_section_tile *tile, fnr_image *pred
     tile->grey_lo = em.grey_lo;
     tile->grey_hi = em.grey_hi;
     const fnr_view *v = &em.net.v;
-    const bool ok = fnr_image_new(prediction, v->w, v->h, 1, 1, FNR_F32, err) &&
-                    fnr_predict_array(s->predictor, 1, v->h, v->w, v->px, prediction->v.px, s->run->cancel, err);
+    fnr_image all = {0}; /* every channel */
+    const bool ok = fnr_image_new(&all, v->w, v->h, 1, s->models.models[0].desc.out_channels, FNR_F32, err) &&
+                    fnr_predict_array(s->predictor, 1, v->h, v->w, v->px, all.v.px, s->run->cancel, err) &&
+                    fnr_image_to_f32(&all.v, 0, s->run->config.reg_channel - 1, prediction, err);
+    fnr_image_free(&all);
     fnr_tile_free(&em);
     prediction->v.nm = s->net_nm;
     tile->predict_s = fnr_now_s() - start;
