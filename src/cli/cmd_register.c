@@ -8,6 +8,7 @@
 static const fnr_option options[] = {
     {"model", 'm', "FILE", NULL, "the trained network (.safetensors); given several times: the mean of their predictions"},
     {"output", 'o', "DIR", NULL, "folder for transforms.csv, trakem2.xml, report.html, run.json"},
+    {"review", 0, "FILE", NULL, "the decisions made in report.html (review.csv): accepted tiles keep their place, rejected ones have none"},
     {"em-nm", 0, "NM", "images.em_nm", "pixel size of the EM tiles, when the files do not tell it"},
     {"if-nm", 0, "NM", "images.if_nm", "pixel size of the montage, when the file does not tell it"},
     {"if-page", 0, "N", "images.if_page", "page (channel) of the montage file that holds MBP"},
@@ -38,7 +39,7 @@ static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
         return wrong_usage(args, !n_models ? "-m MODEL is missing" : "-o OUT is missing", err);
     }
     fnr_section_summary sum;
-    const fnr_section_job job = {args->positional[0], args->positional[1], models, n_models, out};
+    const fnr_section_job job = {args->positional[0], args->positional[1], models, n_models, out, fnr_args_value(args, "review")};
     if (!fnr_stage_section(run, &job, &sum, err)) {
         return fnr_exit_of(err);
     }

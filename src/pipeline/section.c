@@ -80,7 +80,7 @@ static bool list_tiles(fnr_section *s, fnr_error *err)
 static bool open_section(fnr_section *s, fnr_error *err)
 {
     fnr_run *run = s->run;
-    if (!list_tiles(s, err) || !fnr_model_set_read(s->job.models, s->job.n_models, &s->models, err) ||
+    if (!list_tiles(s, err) || !fnr_section_read_review(s, err) || !fnr_model_set_read(s->job.models, s->job.n_models, &s->models, err) ||
         !fnr_hash_file(s->job.mbp_path, &s->mbp_digest, err) || (!run->dry_run && !fnr_mkdirs(s->job.out_dir, err)) || !fnr_run_open_device(run, false, err)) {
         return false;
     }
@@ -157,6 +157,15 @@ static void show_plan(fnr_section *s)
     }
 }
 
+/* What tiles and people know about each other. */
+static bool reconsider(fnr_section *s, fnr_error *err)
+{
+    fnr_section_prepare_review(s);
+    const bool ok = fnr_section_consensus(s, err);
+    fnr_section_finish_review(s);
+    return ok;
+}
+
 bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_summary *summary, fnr_error *err)
 {
     const double start = fnr_now_s();
@@ -170,7 +179,7 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
         ok = process_tiles(&s, err);
         count_verdicts(&s, summary);
         if (ok && summary->failed < s.n_tiles) {
-            ok = fnr_section_consensus(&s, err);
+            ok = reconsider(&s, err);
             count_verdicts(&s, summary);
         }
         s.seconds = fnr_now_s() - start;

@@ -16,7 +16,19 @@ typedef struct {
     const char *const *models; /* averaged when there are several */
     size_t n_models;
     const char *out_dir;
+    const char *review_path; /* decisions of a person, NULL = none */
 } fnr_section_job;
+
+typedef enum { FNR_UNREVIEWED, FNR_ACCEPTED, FNR_REJECTED } fnr_review_decision;
+const char *fnr_review_name(fnr_review_decision d); /* "", "accepted", "rejected" */
+
+/* What a person decided about a tile in report.html. */
+typedef struct {
+    fnr_review_decision decision;
+    char note[128], time[32];
+    bool has_place;
+    fnr_transform place; /* TILE -> IF, the one that was looked at */
+} fnr_review;
 
 typedef struct {
     const char *name;         /* file name in em_dir, borrowed from the listing */
@@ -28,6 +40,7 @@ typedef struct {
     fnr_digest digest;        /* of the file */
     fnr_registration reg;     /* NET -> IF */
     fnr_transform tile_to_if; /* TILE -> IF when reg.has_transform */
+    fnr_review review;
     double predict_s, register_s;
     bool reused;              /* taken from an earlier run's files */
 } fnr_section_tile;
@@ -64,6 +77,10 @@ bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error 
 /* Can the tile be found in the montage, by the sizes of both?  The error names the pixel sizes and where they come from. */
 bool fnr_section_tile_fits(const fnr_section *s, const fnr_section_tile *tile, fnr_error *err);
 bool fnr_section_consensus(fnr_section *s, fnr_error *err);                                 /* tiles help each other; false: cancelled */
+/* --review: before anything is computed (unknown tiles are an error), before and after the consensus. */
+bool fnr_section_read_review(fnr_section *s, fnr_error *err);
+void fnr_section_prepare_review(fnr_section *s);
+void fnr_section_finish_review(fnr_section *s);
 void fnr_section_export(fnr_section *s, const fnr_section_summary *summary);                /* csv, trakem2, run.json */
 void fnr_section_report(fnr_section *s);                                                       /* report.html */
 /* Is the tile done already?  (--dry-run)  Returns what would run: "predict, register", "register" or "nothing". */

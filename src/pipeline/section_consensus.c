@@ -16,8 +16,8 @@ static const double least_sd_px = 0.15, least_sd_rotation_deg = 0.03, least_sd_l
  * another place. */
 static const double gate_sigmas = 4;
 
-/* Of a candidate that was not followed to the end. */
-static const double unknown_sd_px = 2;
+/* Of a candidate that was not followed to the end, and of a place that a person has looked at. */
+static const double unknown_sd_px = 2, reviewed_sd_px = 0.5;
 
 static const double radians = M_PI / 180;
 
@@ -42,6 +42,16 @@ static bool to_tile_frame(const fnr_section *s, const fnr_section_tile *t, const
 static void fill_places(const fnr_section *s, const fnr_section_tile *t, fnr_consensus_tile *c)
 {
     const fnr_registration *r = &t->reg;
+    if (t->review.decision == FNR_REJECTED) {
+        return;
+    }
+    if (t->review.decision == FNR_ACCEPTED && r->has_transform) { /* here and nowhere else */
+        c->places[0] = t->tile_to_if;
+        c->sd_px[0] = fmin(reviewed_sd_px, r->has_covariance ? r->expected_error_px : reviewed_sd_px);
+        c->scores[0] = 1;
+        c->n_places = 1;
+        return;
+    }
     if (r->has_transform && to_tile_frame(s, t, &r->t, &c->places[0])) {
         c->sd_px[c->n_places] = r->has_covariance ? r->expected_error_px : unknown_sd_px;
         c->scores[c->n_places++] = r->score;
@@ -139,7 +149,7 @@ static void help_tile(const helping *h, fnr_section_tile *t, const fnr_consensus
     const fnr_registration own = t->reg;
     fnr_registration found;
     fnr_transform near_place;
-    if (!c->has_prediction || own.verdict == FNR_FAILED) {
+    if (!c->has_prediction || own.verdict == FNR_FAILED || t->review.decision == FNR_REJECTED || t->review.has_place) {
         return;
     }
     if (own.verdict == FNR_NO_CONTENT) {

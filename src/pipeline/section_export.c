@@ -41,7 +41,7 @@ static bool csv_row(FILE *out, const fnr_section_tile *t, fnr_error *err)
     csv_number(out, r->flow_inliers, "%.3f");
     csv_number(out, r->flow_rms_px, "%.3f");
     csv_number(out, r->expected_error_px, "%.3f");
-    fprintf(out, ",%d,%d\n", t->w, t->h);
+    fprintf(out, ",%d,%d,%s\n", t->w, t->h, fnr_review_name(t->review.decision));
     return true;
 }
 
@@ -52,7 +52,7 @@ static bool write_csv(const fnr_section *s, fnr_error *err)
     if (!fnr_path_join(path, s->job.out_dir, "transforms.csv", err) || !fnr_atomic_open(&file, path, err)) {
         return false;
     }
-    fputs("tile,verdict,reason,transform,scale,rotation_deg,score,scale_to_nominal,peak_ratio,content,flow_inliers,flow_rms_px,expected_error_px,width,height\n", file.file);
+    fputs("tile,verdict,reason,transform,scale,rotation_deg,score,scale_to_nominal,peak_ratio,content,flow_inliers,flow_rms_px,expected_error_px,width,height,review\n", file.file);
     for (size_t i = 0; i < s->n_tiles; i++) {
         if (!csv_row(file.file, &s->tiles[i], err)) {
             fnr_atomic_abort(&file);
@@ -132,6 +132,11 @@ static cJSON *tiles_json(const fnr_section *s)
         fnr_record_add_number(item, "predict_s", t->predict_s);
         fnr_record_add_number(item, "register_s", t->register_s);
         cJSON_AddBoolToObject(item, "reused", t->reused);
+        if (t->review.decision != FNR_UNREVIEWED) {
+            cJSON_AddStringToObject(item, "review", fnr_review_name(t->review.decision));
+            fnr_record_add_text(item, "note", t->review.note);
+            fnr_record_add_text(item, "reviewed", t->review.time);
+        }
         cJSON_AddItemToArray(list, item);
     }
     return list;
@@ -160,6 +165,9 @@ static bool write_run(const fnr_section *s, const fnr_section_summary *sum, fnr_
     cJSON_AddItemToObject(json, "model", fnr_model_set_record(&s->models));
     fnr_record_add_number(json, "if_nm", s->if_nm);
     fnr_record_add_number(json, "net_nm", s->net_nm);
+    if (s->job.review_path) {
+        cJSON_AddItemToObject(json, "review", fnr_record_file(s->job.review_path, NULL));
+    }
     cJSON_AddItemToObject(json, "settings", fnr_record_settings(&s->run->config));
     cJSON_AddItemToObject(json, "verdicts", counts_json(sum));
     fnr_record_add_number(json, "seconds", s->seconds);

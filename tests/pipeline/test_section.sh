@@ -111,6 +111,41 @@ prediction_does_not_depend_on_the_tile_size() {
     cmp "$scratch/p0.tif" "$scratch/out1/predict/$(basename "$tile").prediction.tif" || fail "predict and register differ"
 }
 
+cell() { # transforms.csv, tile, column number; the reason, which may hold commas, is left out
+    sed -E 's/^("[^"]*",[^,]*,)"[^"]*"/\1/' "$1" | awk -F, -v tile="\"$2\"" -v column="$3" '$1 == tile { print $column }'
+}
+
+decisions_of_a_person_are_followed() {
+    register_case
+    cp -r "$scratch/out1" "$scratch/reviewed"
+    set -- $(cell "$scratch/out1/transforms.csv" Tile_r1-c1.tif 4)
+    place="$1 $2 $3 $4 600.5 $6" # not where the program has it
+    { echo 'tile,decision,note,time,transform'
+      echo "Tile_r1-c1.tif,accept,seen,2026-01-02T03:04:05Z,$place"
+      echo 'Tile_r1-c2.tif,reject,blurred,,'
+      echo 'Tile_r2-c1.tif,,only a note,,'; } >"$scratch/review.csv"
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/reviewed" --review "$scratch/review.csv"
+    table=$scratch/reviewed/transforms.csv
+    [ "$(cell "$table" Tile_r1-c1.tif 2)" = registered ] && [ "$(cell "$table" Tile_r1-c1.tif 16)" = accepted ]
+    [ "$(cell "$table" Tile_r1-c1.tif 4)" = "$place" ] || fail "an accepted tile keeps the place that was looked at"
+    expect_text "$table" '^"Tile_r1-c1.tif",registered,"accepted by hand: seen'
+    expect_text "$table" '^"Tile_r1-c2.tif",failed,"rejected by hand: blurred",,'
+    [ -z "$(cell "$table" Tile_r2-c1.tif 16)" ]
+    grep -q 'Tile_r1-c1' "$scratch/reviewed/trakem2.xml" && ! grep -q 'Tile_r1-c2' "$scratch/reviewed/trakem2.xml"
+    [ "$(grep -c '"reused":.*true' "$scratch/reviewed/run.json")" -eq 4 ] || fail "a review needs no new predictions"
+    expect_text "$scratch/reviewed/run.json" '"review":.*"accepted"'
+    expect_text "$scratch/reviewed/run.json" 'review\.csv'
+    # without the review everything is as before
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/reviewed"
+    cmp "$table" "$scratch/out1/transforms.csv"
+    printf 'tile,decision\nTile_r9-c9.tif,accept\n' >"$scratch/review.csv"
+    expect_status 2 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/reviewed" --review "$scratch/review.csv"
+    expect_text err 'not in .*: Tile_r9-c9\.tif'
+    printf 'tile,decision\nTile_r1-c1.tif,maybe\n' >"$scratch/review.csv"
+    expect_status 1 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/reviewed" --review "$scratch/review.csv"
+    expect_text err 'row 2: the decision is "maybe"'
+}
+
 # The tensors of a model without its header, whose record holds the time.
 tensors_of() {
     local header
@@ -163,5 +198,6 @@ training_runs_stops_and_resumes() {
 }
 
 tap_run all_outputs_are_there_and_valid registered_tiles_lie_where_the_truth_says a_second_run_reuses_everything a_killed_run_continues \
-    a_prediction_that_is_not_the_recorded_one_is_made_again threads_change_nothing prediction_does_not_depend_on_the_tile_size \
+    a_prediction_that_is_not_the_recorded_one_is_made_again threads_change_nothing \
+    decisions_of_a_person_are_followed prediction_does_not_depend_on_the_tile_size \
     a_killed_training_resumes_bit_for_bit training_runs_stops_and_resumes
