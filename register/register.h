@@ -14,9 +14,10 @@ typedef enum {
     FNR_NO_CONTENT,
     FNR_FAILED,
     FNR_BY_NEIGHBOURS, /* placed by the rest of the section: given by the caller that knows it, never by fnr_register_tile */
+    FNR_UNFINISHED,    /* not looked at yet: given by the caller that was stopped */
     FNR_VERDICTS       /* how many there are */
 } fnr_verdict;
-const char *fnr_verdict_name(fnr_verdict v); /* "registered", "doubtful", "no-content", "failed", "by-neighbours" */
+const char *fnr_verdict_name(fnr_verdict v); /* "registered", "doubtful", "no-content", "failed", "by-neighbours", "unfinished" */
 
 typedef struct {
     double scale_min, scale_max;               /* relative to nominal: 0.92 .. 1.03 */

@@ -17,6 +17,8 @@ const char *fnr_verdict_name(fnr_verdict v)
         return "failed";
     case FNR_BY_NEIGHBOURS:
         return "by-neighbours";
+    case FNR_UNFINISHED:
+        return "unfinished";
     case FNR_VERDICTS:
         break;
     }

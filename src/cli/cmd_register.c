@@ -46,18 +46,19 @@ static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
     if (run->dry_run) {
         return FNR_EXIT_OK;
     }
-    const size_t all = sum.registered + sum.by_neighbours + sum.doubtful + sum.no_content + sum.failed;
+    const size_t *n = sum.count;
+    const size_t all = n[FNR_REGISTERED] + n[FNR_BY_NEIGHBOURS] + n[FNR_DOUBTFUL] + n[FNR_NO_CONTENT] + n[FNR_FAILED];
     fnr_log_info(run->log, "%zu tiles: %zu registered, %zu placed by their neighbours, %zu doubtful, %zu without content, %zu failed -> %s", all,
-                 sum.registered, sum.by_neighbours, sum.doubtful, sum.no_content, sum.failed, out);
+                 n[FNR_REGISTERED], n[FNR_BY_NEIGHBOURS], n[FNR_DOUBTFUL], n[FNR_NO_CONTENT], n[FNR_FAILED], out);
     if (sum.outputs_missing) {
         fnr_fail(err, FNR_E_IO, "%s: not everything could be written; see the warnings above", out);
         return FNR_EXIT_FAILED;
     }
-    if (sum.failed == all) {
+    if (n[FNR_FAILED] == all) {
         fnr_fail(err, FNR_E_FORMAT, "%s: no tile could be used (all reasons: %s/transforms.csv): %s", job.em_dir, out, sum.first_failure);
         return FNR_EXIT_FAILED;
     }
-    return sum.doubtful + sum.failed ? FNR_EXIT_DOUBTFUL : FNR_EXIT_OK;
+    return n[FNR_DOUBTFUL] + n[FNR_FAILED] ? FNR_EXIT_DOUBTFUL : FNR_EXIT_OK;
 }
 
 const fnr_command fnr_cmd_register = {

@@ -29,6 +29,12 @@ bool fnr_same_file(const char *a, const char *b)
     return stat(a, &sa) == 0 && stat(b, &sb) == 0 && sa.st_dev == sb.st_dev && sa.st_ino == sb.st_ino;
 }
 
+int64_t fnr_file_size(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
 bool fnr_mkdirs(const char *path, fnr_error *err)
 {
     char part[FNR_PATH_MAX];

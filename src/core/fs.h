@@ -24,6 +24,8 @@ bool fnr_is_dir(const char *path);
 bool fnr_is_file(const char *path);
 /* Do both names lead to one existing file, through links too? */
 bool fnr_same_file(const char *a, const char *b);
+/* Bytes of a file; -1 when it cannot be looked at. */
+int64_t fnr_file_size(const char *path);
 bool fnr_mkdirs(const char *path, fnr_error *err);
 /* The folder that the file `path` is to lie in. */
 bool fnr_mkdirs_for(const char *path, fnr_error *err);

@@ -13,6 +13,7 @@ const fnr_report_sign fnr_report_signs[FNR_VERDICTS] = {
     [FNR_NO_CONTENT] = {"no-content", "\xE2\x97\x8B"}, /* circle */
     [FNR_FAILED] = {"failed", "\xE2\x9C\x96"},         /* cross */
     [FNR_BY_NEIGHBOURS] = {"by-neighbours", "\xE2\x97\x86"}, /* diamond */
+    [FNR_UNFINISHED] = {"unfinished", "\xE2\x80\xA6"}, /* ellipsis */
 };
 
 /* ---- text ---- */

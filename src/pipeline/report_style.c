@@ -16,7 +16,7 @@ const char fnr_report_css[] =
     "@media (max-width:860px){.top{grid-template-columns:minmax(0,1fr)}}\n"
     ".headline{font-size:1.7rem;font-weight:650;margin:.3rem 0 .5rem}\n"
     ".bar{display:flex;height:14px;border-radius:7px;overflow:hidden;margin:.4rem 0;gap:2px}.bar span{display:block}\n"
-    ".registered{--c:var(--registered)}.doubtful{--c:var(--doubtful)}.no-content{--c:var(--no-content)}.failed{--c:var(--failed)}.by-neighbours{--c:var(--by-neighbours)}\n"
+    ".registered{--c:var(--registered)}.doubtful{--c:var(--doubtful)}.no-content{--c:var(--no-content)}.failed{--c:var(--failed)}.by-neighbours{--c:var(--by-neighbours)}.unfinished{--c:var(--soft)}\n"
     ".bar span{background:var(--c)}.badge{color:var(--c);font-weight:600;white-space:nowrap}\n"
     ".counts{display:flex;flex-wrap:wrap;gap:.3rem .5rem;padding:0;margin:.3rem 0;list-style:none}\n"
     "button{font:inherit;color:inherit;background:var(--card);border:1px solid var(--line);border-radius:6px;padding:.15rem .6rem;cursor:pointer}\n"

@@ -56,9 +56,23 @@ static void warn_of_odd_names(const fnr_section *s)
     }
 }
 
+/* The montage, a link to it, or a copy: no tile, although it may lie in their folder.  Only files of its size are read. */
+static bool is_montage(const fnr_section *s, const char *path)
+{
+    fnr_digest digest;
+    if (fnr_same_file(path, s->job.mbp_path)) {
+        return true;
+    }
+    if (fnr_file_size(path) != fnr_file_size(s->job.mbp_path) || !fnr_hash_file(path, &digest, NULL) || strcmp(digest.hex, s->mbp_digest.hex)) {
+        return false;
+    }
+    fnr_log_info(s->run->log, "%s is a copy of the montage: left out", path);
+    return true;
+}
+
 static bool list_tiles(fnr_section *s, fnr_error *err)
 {
-    if (!fnr_tile_list(s->job.em_dir, &s->listing, err)) {
+    if (!fnr_tile_list(s->job.em_dir, &s->listing, err) || !fnr_hash_file(s->job.mbp_path, &s->mbp_digest, err)) {
         return false;
     }
     s->tiles = fnr_calloc(s->listing.count, sizeof *s->tiles, "list of tiles", err);
@@ -71,7 +85,7 @@ static bool list_tiles(fnr_section *s, fnr_error *err)
         if (!fnr_path_join(t->path, s->job.em_dir, t->name, err)) {
             return false;
         }
-        s->n_tiles += !fnr_same_file(t->path, s->job.mbp_path); /* the montage may lie among the tiles, or a link to it */
+        s->n_tiles += !is_montage(s, t->path);
     }
     warn_of_odd_names(s);
     return s->n_tiles > 0 || fnr_fail(err, FNR_E_IO, "%s: holds no EM tiles beside the montage", s->job.em_dir);
@@ -81,7 +95,7 @@ static bool open_section(fnr_section *s, fnr_error *err)
 {
     fnr_run *run = s->run;
     if (!list_tiles(s, err) || !fnr_section_read_review(s, err) || !fnr_model_set_read(s->job.models, s->job.n_models, &s->models, err) ||
-        !fnr_hash_file(s->job.mbp_path, &s->mbp_digest, err) || (!run->dry_run && !fnr_mkdirs(s->job.out_dir, err)) || !fnr_run_open_device(run, false, err)) {
+        (!run->dry_run && !fnr_mkdirs(s->job.out_dir, err)) || !fnr_run_open_device(run, false, err)) {
         return false;
     }
     const fnr_model *model = &s->models.models[0];
@@ -116,32 +130,39 @@ static void count_verdicts(const fnr_section *s, fnr_section_summary *out)
 {
     *out = (fnr_section_summary){0};
     for (size_t i = 0; i < s->n_tiles; i++) {
-        size_t *const counts[] = {&out->registered, &out->doubtful, &out->no_content, &out->failed, &out->by_neighbours};
         const fnr_registration *r = &s->tiles[i].reg;
-        if (r->verdict == FNR_FAILED && out->failed == 0) {
+        if (r->verdict == FNR_FAILED && out->count[FNR_FAILED] == 0) {
             snprintf(out->first_failure, sizeof out->first_failure, "%s", r->reason);
         }
-        ++*counts[r->verdict];
+        out->count[r->verdict]++;
     }
 }
 
-static bool process_tiles(fnr_section *s, fnr_error *err)
+static void mark_unfinished(fnr_section *s, size_t first)
+{
+    for (size_t i = first; i < s->n_tiles; i++) {
+        fnr_section_no_result(&s->tiles[i], FNR_UNFINISHED, "the run was stopped before this tile; the same command continues");
+    }
+}
+
+/* How many tiles were looked at: all, unless the user stops it. */
+static size_t process_tiles(fnr_section *s)
 {
     fnr_progress progress;
+    size_t done = 0;
     fnr_progress_begin(&progress, s->run->log, "tiles", (double)s->n_tiles, 0);
-    for (size_t i = 0; i < s->n_tiles; i++) {
-        fnr_section_tile *t = &s->tiles[i];
-        if (!fnr_section_process_tile(s, t, err)) {
-            fnr_progress_end(&progress, "stopped after %zu of %zu tiles; the same command continues", i, s->n_tiles);
-            return false;
+    for (; done < s->n_tiles && !fnr_cancelled(s->run->cancel); done++) {
+        fnr_section_tile *t = &s->tiles[done];
+        if (!fnr_section_process_tile(s, t)) {
+            break;
         }
         if (t->reg.verdict == FNR_FAILED || t->reg.verdict == FNR_DOUBTFUL) {
             fnr_log_detail(s->run->log, "%s: %s: %s", t->name, fnr_verdict_name(t->reg.verdict), t->reg.reason);
         }
-        fnr_progress_update(&progress, (double)(i + 1), "%s: %s", t->name, fnr_verdict_name(t->reg.verdict));
+        fnr_progress_update(&progress, (double)(done + 1), "%s: %s", t->name, fnr_verdict_name(t->reg.verdict));
     }
-    fnr_progress_end(&progress, "%zu tiles", s->n_tiles);
-    return true;
+    fnr_progress_end(&progress, done < s->n_tiles ? "stopped after %zu of %zu tiles; writing what is finished" : "%zu of %zu tiles", done, s->n_tiles);
+    return done;
 }
 
 static void show_plan(fnr_section *s)
@@ -166,6 +187,29 @@ static bool reconsider(fnr_section *s, fnr_error *err)
     return ok;
 }
 
+/* Tiles one by one, then as a section.  False: the user stopped it, the results are partial. */
+static bool find_places(fnr_section *s, fnr_section_summary *summary, fnr_error *err)
+{
+    const size_t done = process_tiles(s);
+    const char *out = s->job.out_dir;
+    bool ok = true;
+    mark_unfinished(s, done);
+    count_verdicts(s, summary);
+    if (done == 0) {
+        return fnr_fail(err, FNR_E_CANCELLED, "stopped before any tile was finished; the same command begins again");
+    }
+    if (done < s->n_tiles) {
+        ok = fnr_fail(err, FNR_E_CANCELLED, "stopped after %zu of %zu tiles; %s/transforms.csv, trakem2.xml and report.html hold these; the "
+                      "same command continues", done, s->n_tiles, out);
+    } else if (summary->count[FNR_FAILED] < s->n_tiles && !reconsider(s, err)) {
+        ok = fnr_fail(err, FNR_E_CANCELLED, "stopped before the tiles could help each other; %s/transforms.csv, trakem2.xml and report.html hold "
+                      "each tile's own place; the same command continues", out);
+    }
+    s->stopped = !ok;
+    count_verdicts(s, summary);
+    return ok;
+}
+
 bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_summary *summary, fnr_error *err)
 {
     const double start = fnr_now_s();
@@ -176,14 +220,9 @@ bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_sum
     if (ok && run->dry_run) {
         show_plan(&s);
     } else if (ok) {
-        ok = process_tiles(&s, err);
-        count_verdicts(&s, summary);
-        if (ok && summary->failed < s.n_tiles) {
-            ok = reconsider(&s, err);
-            count_verdicts(&s, summary);
-        }
+        ok = find_places(&s, summary, err);
         s.seconds = fnr_now_s() - start;
-        if (ok) {
+        if (ok || s.stopped) {
             fnr_section_export(&s, summary);
             fnr_section_report(&s);
         }

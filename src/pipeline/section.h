@@ -59,21 +59,25 @@ typedef struct {
     fnr_target *target;
     fnr_predictor *predictor;
     fnr_error first_write_error; /* outputs that could not be written; the run goes on, its status says failed */
+    bool stopped;                /* by the user: not every tile has been looked at, or the tiles have not helped each other */
     char started[32];
     double seconds;
 } fnr_section;
 
 typedef struct {
-    size_t registered, doubtful, no_content, failed, by_neighbours;
+    size_t count[FNR_VERDICTS]; /* tiles by verdict */
     bool outputs_missing;
     char first_failure[1024]; /* reason of the first tile that failed; "" when none did */
 } fnr_section_summary;
 
-/* Everything.  False when nothing could be done at all (unreadable model or montage, no tiles, cancelled). */
+/* Everything.  False when nothing could be done at all (unreadable model or montage, no tiles), or with FNR_E_CANCELLED when the
+ * user stopped it: then the outputs hold the tiles finished so far, and the others as unfinished. */
 bool fnr_stage_section(fnr_run *run, const fnr_section_job *job, fnr_section_summary *summary, fnr_error *err);
 
 /* Parts, in section_*.c */
-bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error *err);      /* false: cancelled */
+bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile);                      /* false: cancelled */
+/* A verdict without a place and without numbers. */
+void fnr_section_no_result(fnr_section_tile *tile, fnr_verdict verdict, const char *reason);
 /* Can the tile be found in the montage, by the sizes of both?  The error names the pixel sizes and where they come from. */
 bool fnr_section_tile_fits(const fnr_section *s, const fnr_section_tile *tile, fnr_error *err);
 bool fnr_section_consensus(fnr_section *s, fnr_error *err);                                 /* tiles help each other; false: cancelled */

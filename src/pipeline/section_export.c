@@ -145,11 +145,9 @@ static cJSON *tiles_json(const fnr_section *s)
 static cJSON *counts_json(const fnr_section_summary *sum)
 {
     cJSON *counts = cJSON_CreateObject();
-    cJSON_AddNumberToObject(counts, "registered", (double)sum->registered);
-    cJSON_AddNumberToObject(counts, "doubtful", (double)sum->doubtful);
-    cJSON_AddNumberToObject(counts, "no-content", (double)sum->no_content);
-    cJSON_AddNumberToObject(counts, "failed", (double)sum->failed);
-    cJSON_AddNumberToObject(counts, "by-neighbours", (double)sum->by_neighbours);
+    for (int v = 0; v < FNR_VERDICTS; v++) {
+        cJSON_AddNumberToObject(counts, fnr_verdict_name((fnr_verdict)v), (double)sum->count[v]);
+    }
     return counts;
 }
 
@@ -170,6 +168,7 @@ static bool write_run(const fnr_section *s, const fnr_section_summary *sum, fnr_
     }
     cJSON_AddItemToObject(json, "settings", fnr_record_settings(&s->run->config));
     cJSON_AddItemToObject(json, "verdicts", counts_json(sum));
+    cJSON_AddBoolToObject(json, "finished", !s->stopped);
     fnr_record_add_number(json, "seconds", s->seconds);
     fnr_record_add_number(json, "peak_rss_mib", fnr_peak_rss_mib());
     cJSON_AddItemToObject(json, "tiles", tiles_json(s));

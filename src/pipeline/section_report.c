@@ -89,6 +89,9 @@ static void collect_facts(const fnr_section *s, facts *f)
 {
     char duration[32];
     fnr_format_duration(s->seconds, duration);
+    if (s->stopped) {
+        add_fact(f, "State", "unfinished: the run was stopped; the same command continues");
+    }
     add_fact(f, "EM tiles", "%s", s->job.em_dir);
     add_fact(f, "MBP montage", "%s (%d x %d px of %g nm)", s->job.mbp_path, s->montage.v.w, s->montage.v.h, s->if_nm);
     const fnr_netdesc *desc = &s->models.models[0].desc;

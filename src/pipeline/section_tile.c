@@ -20,16 +20,18 @@ typedef struct {
 static tile_keys keys_of(const fnr_section *s, const fnr_section_tile *tile)
 {
     tile_keys k;
-    k.predict = fnr_stage_key(&predict_stage, &s->run->config, (fnr_digest[]){tile->digest, s->models.digest}, 2);
+    fnr_config used = s->run->config;
+    used.net.pixel_nm = s->net_nm; /* the model's own wins over the setting */
+    k.predict = fnr_stage_key(&predict_stage, &used, (fnr_digest[]){tile->digest, s->models.digest}, 2);
     k.registration = fnr_stage_key(&register_stage, &s->run->config, (fnr_digest[]){k.predict, s->mbp_digest}, 2);
     return k;
 }
 
-static void fail_tile(fnr_section_tile *tile, const fnr_error *err)
+void fnr_section_no_result(fnr_section_tile *tile, fnr_verdict verdict, const char *reason)
 {
-    tile->reg = (fnr_registration){.verdict = FNR_FAILED, .scale = NAN, .rotation_deg = NAN, .score = NAN, .peak_ratio = NAN, .content = NAN,
+    tile->reg = (fnr_registration){.verdict = verdict, .scale = NAN, .rotation_deg = NAN, .score = NAN, .peak_ratio = NAN, .content = NAN,
                                    .flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
-    snprintf(tile->reg.reason, sizeof tile->reg.reason, "%s", err->message);
+    snprintf(tile->reg.reason, sizeof tile->reg.reason, "%s", reason);
 }
 
 /* ---- records of finished registrations ------------------------------------------------------------------------------------ */
@@ -264,7 +266,7 @@ static void set_tile_transform(const fnr_section *s, fnr_section_tile *tile)
     }
 }
 
-bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error *err)
+bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile)
 {
     fnr_image prediction = {0};
     fnr_error tile_err = {0};
@@ -286,13 +288,9 @@ bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile, fnr_error 
     if (ok) {
         set_tile_transform(s, tile);
     } else if (tile_err.code == FNR_E_CANCELLED) {
-        *err = tile_err;
         return false;
     } else {
-        fail_tile(tile, &tile_err);
-    }
-    if (fnr_cancelled(s->run->cancel)) {
-        return fnr_fail(err, FNR_E_CANCELLED, "stopped at tile %s", tile->name);
+        fnr_section_no_result(tile, FNR_FAILED, tile_err.message);
     }
     return true;
 }

@@ -60,6 +60,39 @@ a_second_run_reuses_everything() {
     [ "$(grep -c 'would run register' "$scratch/err")" -eq 4 ] || fail "a changed setting must register again, not predict"
 }
 
+a_setting_that_the_model_overrides_changes_nothing() {
+    register_case
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out1" --dry-run --set net.pixel_nm=33
+    [ "$(grep -c 'would run nothing' "$scratch/err")" -eq 4 ] || fail "the model tells its own pixel size: nothing has to be predicted again"
+}
+
+# Ctrl-C: what is finished is written, the rest is marked, and the same command goes on from there.
+a_stopped_run_shows_what_it_has() {
+    make_case
+    local out=$scratch/stopped status=0
+    "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$out" -q 2>"$scratch/err" &
+    pid=$!
+    for _ in $(seq 600); do
+        [ "$(ls "$out/register" 2>/dev/null | grep -c json)" -ge 1 ] && break
+        sleep 0.02
+    done
+    kill -INT $pid
+    wait $pid || status=$?
+    [ $status -eq 1 ] || fail "exit status $status after Ctrl-C"
+    expect_text err '^error: stopped after [123] of 4 tiles; .*stopped/transforms\.csv, .* hold these; the same command continues'
+    [ "$(wc -l <"$out/transforms.csv")" -eq 5 ]
+    [ "$(grep -c ',unfinished,"the run was stopped before this tile; the same command continues",' "$out/transforms.csv")" -ge 1 ]
+    [ "$(grep -cE ',(registered|doubtful|no-content),' "$out/transforms.csv")" -ge 1 ]
+    xmllint --noout --valid "$out/trakem2.xml"
+    xmllint --noout "$out/report.html"
+    expect_text "$out/report.html" 'unfinished: the run was stopped'
+    expect_text "$out/run.json" '"finished":.*false'
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$out"
+    register_case
+    cmp "$scratch/out1/transforms.csv" "$out/transforms.csv"
+    expect_text "$out/run.json" '"finished":.*true'
+}
+
 a_killed_run_continues() {
     make_case
     "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/out2" 2>/dev/null &
@@ -197,7 +230,8 @@ training_runs_stops_and_resumes() {
     [ -s "$scratch/new/folder/m.safetensors" ]
 }
 
-tap_run all_outputs_are_there_and_valid registered_tiles_lie_where_the_truth_says a_second_run_reuses_everything a_killed_run_continues \
+tap_run all_outputs_are_there_and_valid registered_tiles_lie_where_the_truth_says a_second_run_reuses_everything \
+    a_setting_that_the_model_overrides_changes_nothing a_stopped_run_shows_what_it_has a_killed_run_continues \
     a_prediction_that_is_not_the_recorded_one_is_made_again threads_change_nothing \
     decisions_of_a_person_are_followed prediction_does_not_depend_on_the_tile_size \
     a_killed_training_resumes_bit_for_bit training_runs_stops_and_resumes
