@@ -62,7 +62,7 @@ static fnr_dn_kind kind_of(const fnr_program *p, const fnr_op *op)
             return FNR_DN_LAST;
         }
     }
-    return fnr_dn_wino_suits(p, op) ? FNR_DN_WINO : FNR_DN_CONV;
+    return fnr_dn_wino_suits(p, op) ? FNR_DN_WINO : fnr_dn_half_suits(p, op) ? FNR_DN_HALF : FNR_DN_CONV;
 }
 
 /* A norm right behind a convolution that nobody else reads takes over its bias; in inference the convolution does all of it. */
@@ -74,7 +74,7 @@ static void pair_norm(fnr_program *p, int norm)
         return;
     }
     fnr_dn_step *c = &p->steps[x->producer];
-    if (c->kind != FNR_DN_CONV && c->kind != FNR_DN_WINO && c->kind != FNR_DN_FIRST) {
+    if (c->kind == FNR_DN_NORM || c->kind == FNR_DN_JOIN || c->kind == FNR_DN_LAST || c->kind == FNR_DN_FUSED) {
         return;
     }
     if (!training(p)) {
@@ -115,7 +115,21 @@ static bool writes_anywhere(const fnr_program *p, const fnr_dn_value *v)
         return false;
     }
     const fnr_dn_kind kind = p->steps[v->producer].kind;
-    return kind == FNR_DN_NORM || kind == FNR_DN_WINO || (p->samples == 1 && (kind == FNR_DN_CONV || kind == FNR_DN_FIRST));
+    return kind == FNR_DN_NORM || kind == FNR_DN_WINO || kind == FNR_DN_HALF ||
+           (p->samples == 1 && (kind == FNR_DN_CONV || kind == FNR_DN_FIRST));
+}
+
+/* Can all its readers read it there? */
+static bool read_anywhere(const fnr_program *p, int value)
+{
+    for (int i = 0; i < p->n_steps && p->samples > 1; i++) {
+        const fnr_dn_step *s = &p->steps[i];
+        const bool reads = s->op->in[0] == value || s->op->in[1] == value;
+        if (reads && s->kind != FNR_DN_JOIN && s->kind != FNR_DN_WINO && s->kind != FNR_DN_HALF) {
+            return false;
+        }
+    }
+    return true;
 }
 
 static void place_part(fnr_program *p, fnr_dn_step *join, int k)
@@ -131,7 +145,7 @@ static void place_part(fnr_program *p, fnr_dn_step *join, int k)
     }
     fnr_dn_place part = whole->home;
     part.offset += (size_t)(before / block) * (size_t)block * v->extent.pixels;
-    if (p->samples == 1 || v->uses == 1) {
+    if (read_anywhere(p, op->in[k])) {
         v->home = part;
     } else {
         v->copy = part;
@@ -263,6 +277,7 @@ static bool plan_steps(fnr_program *p, fnr_error *err)
             continue;
         }
         if ((s->kind == FNR_DN_CONV && !plan_conv(p, s, err)) || (s->kind == FNR_DN_WINO && !fnr_dn_wino_plan(p, s, err)) ||
+            (s->kind == FNR_DN_HALF && !fnr_dn_half_plan(p, s, err)) ||
             ((s->kind == FNR_DN_FIRST || s->kind == FNR_DN_LAST) && !plan_edge(p, s, err))) {
             return false;
         }

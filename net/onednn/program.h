@@ -12,6 +12,7 @@
 #include "net/host_state.h"
 #include "net/onednn/conv.h"
 #include "net/onednn/edge.h"
+#include "net/onednn/half.h"
 #include "net/onednn/norm.h"
 #include "net/onednn/onednn.h"
 #include "net/onednn/wino.h"
@@ -36,8 +37,9 @@ typedef struct {
 
 typedef enum {
     FNR_DN_FUSED, /* done by the step in front of it */
-    FNR_DN_CONV,  /* oneDNN, both kinds of convolution */
+    FNR_DN_CONV,  /* oneDNN, both kinds of convolution: what the others do not do */
     FNR_DN_WINO,  /* wino.h: 3x3 and 3x3x3 */
+    FNR_DN_HALF,  /* half.h: 2x2 and 2x2x2 with stride 2, and transposed */
     FNR_DN_FIRST, /* edge.h: the input's few channels -> blocks */
     FNR_DN_LAST,  /* edge.h: blocks -> the output's few channels */
     FNR_DN_NORM,
@@ -54,8 +56,9 @@ typedef struct {
     bool affine_pass;      /* CONV: bias (and norm) need a pass of their own over the output */
     bool put[2], sum_dy;   /* JOIN: inputs that must be copied; the gradient must be summed before use */
     fnr_dn_conv conv;
-    fnr_dn_wino wino, wino_back; /* the second is training's */
-    int filter_buffer;           /* WINO in inference: transformed weights */
+    fnr_dn_wino wino, wino_back, wino_grad; /* the last two are training's */
+    fnr_dn_half half;
+    int filter_buffer;           /* WINO, HALF in inference: packed weights */
     fnr_dn_edge edge;
     fnr_dn_norm norm;      /* of a NORM; in front of that the affine of a convolution's output */
     int norm_buffer, expand_buffer, shrink_buffer;
@@ -95,6 +98,12 @@ bool fnr_dn_wino_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err);
 void fnr_dn_wino_refresh(const fnr_program *p, const fnr_dn_step *s);
 void fnr_dn_wino_forward(const fnr_program *p, const fnr_dn_step *s);
 void fnr_dn_wino_backward(const fnr_program *p, const fnr_dn_step *s, bool want_dx);
+/* half_step.c: the same of a HALF step. */
+bool fnr_dn_half_suits(const fnr_program *p, const fnr_op *op);
+bool fnr_dn_half_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err);
+void fnr_dn_half_refresh(const fnr_program *p, const fnr_dn_step *s);
+void fnr_dn_half_forward(const fnr_program *p, const fnr_dn_step *s);
+void fnr_dn_half_backward(const fnr_program *p, const fnr_dn_step *s, bool want_dx);
 /* run.c */
 bool fnr_dn_forward(fnr_program *p, const float *x, float *y, fnr_error *err);
 bool fnr_dn_backward(fnr_program *p, float *dx, fnr_error *err);

@@ -50,6 +50,9 @@ static bool forward_step(fnr_program *p, fnr_dn_step *s, float *y, fnr_error *er
     case FNR_DN_WINO:
         fnr_dn_wino_forward(p, s);
         return true;
+    case FNR_DN_HALF:
+        fnr_dn_half_forward(p, s);
+        return true;
     case FNR_DN_FIRST:
         fnr_dn_edge_expand(&s->edge, &p->in_planes, &s->norm, fnr_dn_at(p, p->values[s->out].home));
         return true;
@@ -190,6 +193,10 @@ static bool backward_step(fnr_program *p, fnr_dn_step *s, float *dx, fnr_error *
     case FNR_DN_WINO:
         bias_gradient(p, s, fnr_dn_at(p, s->dy));
         fnr_dn_wino_backward(p, s, s->op->in[0] != p->graph->input || dx);
+        return true;
+    case FNR_DN_HALF:
+        bias_gradient(p, s, fnr_dn_at(p, s->dy));
+        fnr_dn_half_backward(p, s, s->op->in[0] != p->graph->input || dx);
         return true;
     case FNR_DN_FIRST:
         backward_first(p, s, dx);

@@ -55,6 +55,10 @@ bool fnr_dn_refresh(fnr_program *p, fnr_error *err)
             refresh_affine(p, s);
             fnr_dn_wino_refresh(p, s);
             break;
+        case FNR_DN_HALF:
+            refresh_affine(p, s);
+            fnr_dn_half_refresh(p, s);
+            break;
         case FNR_DN_FIRST:
         case FNR_DN_LAST:
             refresh_affine(p, s);

@@ -11,6 +11,8 @@ enum {
     STRIP_BYTES = 384 << 10,       /* transformed tensors of a thread's own strip */
     SHARED_STRIP_BYTES = 12 << 20, /* of a strip that all threads work on */
     OWN_FILTER_BYTES = 3 << 20,    /* transformed weights above this want shared strips */
+    OWN_SUMS_BYTES = 3 << 19,      /* the same of sums that become their gradient */
+    OWN_SUMS_ROWS = 768,           /* rows below this are too few for partial sums */
     FEW_STRIPS = 8,                /* fewer do not keep threads busy */
     MOST_SLICES = 8,               /* of a thread's own strip */
     LEAST_ROWS = 16,
@@ -44,7 +46,9 @@ static void cut(fnr_dn_wino *w, int rows, int most_slices, int least)
 static void choose_strips(fnr_dn_wino *w)
 {
     const int row_bytes = FNR_DN_FREQUENCIES * (w->in_blocks + w->out_blocks) * w->kernels->block * (int)sizeof(float);
-    w->shared = fnr_dn_wino_filter_floats(w) * sizeof(float) > OWN_FILTER_BYTES;
+    const bool grad = w->purpose == FNR_DN_WINO_GRAD;
+    w->shared = fnr_dn_wino_filter_floats(w) * sizeof(float) > (grad ? OWN_SUMS_BYTES : OWN_FILTER_BYTES) ||
+                (grad && w->tiles * w->d < OWN_SUMS_ROWS);
     if (!w->shared) {
         cut(w, clamp(STRIP_BYTES / row_bytes, LEAST_ROWS, MOST_ROWS), MOST_SLICES, FEW_STRIPS);
         w->shared = fnr_dn_strip_count(w) < FEW_STRIPS / 2;
@@ -58,10 +62,10 @@ static void choose_strips(fnr_dn_wino *w)
     w->in_rows = padded_rows(fnr_dn_strip_in_rows(w, &largest)) + FNR_DN_ROW_UNIT;
 }
 
-bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_shape *in, int out_channels, bool reversed)
+bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_shape *in, int out_channels,
+                      fnr_dn_wino_purpose purpose)
 {
-    *w =
-        (fnr_dn_wino){.kernels = k, .spatial = in->spatial, .n = in->n, .d = in->d, .h = in->h, .w = in->w, .reversed = reversed};
+    *w = (fnr_dn_wino){.kernels = k, .spatial = in->spatial, .n = in->n, .d = in->d, .h = in->h, .w = in->w, .purpose = purpose};
     w->in_channels = in->c;
     w->out_channels = out_channels;
     w->in_blocks = ceil_div(in->c, k->block);
@@ -178,6 +182,7 @@ static void gather_filters(const pack_job *j, int in, int first, int slice, floa
 {
     const fnr_dn_wino *w = j->w;
     const int block = w->kernels->block;
+    const bool reversed = w->purpose == FNR_DN_WINO_BACK;
     for (int k = 0; k < block; k++) {
         const int out = first + k;
         if (in >= w->in_channels || out >= w->out_channels) {
@@ -187,10 +192,10 @@ static void gather_filters(const pack_job *j, int in, int first, int slice, floa
             continue;
         }
         const size_t filter =
-            w->reversed ? (size_t)in * (size_t)w->out_channels + (size_t)out : (size_t)out * (size_t)w->in_channels + (size_t)in;
-        const float *from = j->weights + (filter * (size_t)w->terms + (size_t)(w->reversed ? w->terms - 1 - slice : slice)) * 9;
+            reversed ? (size_t)in * (size_t)w->out_channels + (size_t)out : (size_t)out * (size_t)w->in_channels + (size_t)in;
+        const float *from = j->weights + (filter * (size_t)w->terms + (size_t)(reversed ? w->terms - 1 - slice : slice)) * 9;
         for (int t = 0; t < 9; t++) {
-            g[t * block + k] = from[w->reversed ? 8 - t : t];
+            g[t * block + k] = from[reversed ? 8 - t : t];
         }
     }
 }

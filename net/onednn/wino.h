@@ -15,14 +15,17 @@
 #include "net/onednn/norm.h"
 #include "net/onednn/wino_kernels.h"
 
-/* A convolution, or the way back through one (then `in` is the side of its output). */
+/* What is to be computed: outputs; gradients of inputs (then `in` is the side of the convolution's output, and weights are used
+ * transposed and turned around); gradients of weights. */
+typedef enum { FNR_DN_WINO_FORWARD, FNR_DN_WINO_BACK, FNR_DN_WINO_GRAD } fnr_dn_wino_purpose;
+
 typedef struct {
+    fnr_dn_wino_purpose purpose;
     const fnr_dn_wino_kernels *kernels;
     int spatial, n, d, h, w;
     int in_channels, out_channels; /* true numbers */
     int in_blocks, out_blocks;
-    bool reversed; /* weights are used transposed and turned around: the gradient with respect to the input */
-    int workers;   /* strips in work at a time */
+    int workers; /* strips in work at a time */
     /* Derived. */
     int terms;                     /* kernel slices: 1 or 3 */
     int tiles_y, tiles_x, tiles;   /* tiles: of all samples, one slice each */
@@ -32,7 +35,8 @@ typedef struct {
 } fnr_dn_wino;
 
 /* False when it is not a case for this engine. */
-bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_shape *in, int out_channels, bool reversed);
+bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_shape *in, int out_channels,
+                      fnr_dn_wino_purpose purpose);
 
 /* Transformed weights, from PyTorch's (out, in, k...). */
 size_t fnr_dn_wino_filter_floats(const fnr_dn_wino *w);
@@ -54,7 +58,7 @@ size_t fnr_dn_wino_scratch_floats(const fnr_dn_wino *w);
 void fnr_dn_wino_run(const fnr_dn_wino *w, const fnr_dn_parts *src, const float *u, const fnr_dn_norm *norm, fnr_dn_tensor dst,
                      float *scratch);
 
-/* Gradient of the weights in PyTorch's order.  w is that of the convolution itself. */
+/* Gradient of the weights in PyTorch's order. */
 size_t fnr_dn_wino_grad_scratch_floats(const fnr_dn_wino *w);
 void fnr_dn_wino_grad(const fnr_dn_wino *w, const fnr_dn_parts *src, fnr_dn_tensor dy, float *dweights, float *scratch);
 

@@ -109,7 +109,7 @@ INLINE void outer_columns(const fnr_dn_outer *p, int columns)
         {
             UNROLL for (int j = 0; j < columns; j++)
             {
-                acc[c][j] = as_vec(p->sums[j])[first + c];
+                acc[c][j] = p->fresh ? vset1(0.0f) : as_vec(p->sums[j])[first + c];
             }
         }
         for (size_t r = 0; r < p->rows; r++, v += p->v_step, w0 += p->w_step, w1 += p->w_step) {

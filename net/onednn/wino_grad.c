@@ -10,7 +10,7 @@
 enum {
     ROWS_PER_TASK = 8,
     MOST_PARTS = 16,
-    PARTS_BYTES = 24 << 20 /* at most, of all partial sums together */
+    PART_ROWS = 192 /* at least, of a part: clearing and adding its sums should cost little beside making them */
 };
 
 typedef struct {
@@ -27,16 +27,21 @@ typedef struct {
     fnr_dn_strip strip;
     fnr_dn_spectrum v, g; /* of the input and of the output's gradient */
     float *sums;
+    bool fresh; /* the first strip: sums hold nothing yet */
 } work;
+
+static int at_most(int v, int most)
+{
+    return v < most ? v : most;
+}
 
 static int parts_of(const fnr_dn_wino *w)
 {
     if (w->shared) {
         return 1;
     }
-    const size_t fit = PARTS_BYTES / (fnr_dn_wino_filter_floats(w) * sizeof(float));
-    const int most = fit < MOST_PARTS ? (int)fit : MOST_PARTS, strips = fnr_dn_strip_count(w);
-    return strips < most ? strips : most;
+    const int most = at_most(w->tiles * w->d / PART_ROWS, MOST_PARTS);
+    return at_most(fnr_dn_strip_count(w), most);
 }
 
 static size_t scratch_per_strip(const fnr_dn_wino *w)
@@ -54,18 +59,14 @@ size_t fnr_dn_wino_grad_scratch_floats(const fnr_dn_wino *w)
     return scratch_per_strip(w) * (size_t)(w->shared ? 1 : w->workers) + sums_floats(w) * (size_t)parts_of(w);
 }
 
-static work begin(const grad_job *j, int strip, float *scratch, float *sums)
+static work begin(const grad_job *j, int strip, float *scratch, float *sums, bool fresh)
 {
     return (work){.job = j,
                   .strip = fnr_dn_strip_at(j->w, strip),
                   .v = fnr_dn_spectrum_of(j->w, false, scratch),
                   .g = fnr_dn_spectrum_of(j->w, true, scratch + fnr_dn_spectrum_floats(j->w, false)),
-                  .sums = sums};
-}
-
-static int at_most(int v, int most)
-{
-    return v < most ? v : most;
+                  .sums = sums,
+                  .fresh = fresh};
 }
 
 static void load_gradient(const work *k, int row)
@@ -103,7 +104,8 @@ static void sum_frequency(void *ctx, size_t frequency)
     const int f = (int)frequency, block = w->kernels->block;
     const size_t square = (size_t)(block * block);
     float *sums = k->sums + frequency * fnr_dn_filter_step(w);
-    fnr_dn_outer o = {.rows = (size_t)fnr_dn_strip_out_rows(&k->strip), .v_step = (size_t)block, .w_step = (size_t)block};
+    fnr_dn_outer o = {
+        .rows = (size_t)fnr_dn_strip_out_rows(&k->strip), .v_step = (size_t)block, .w_step = (size_t)block, .fresh = k->fresh};
     for (int t = 0; t < w->terms * w->in_blocks; t++) {
         o.v = fnr_dn_spectrum_at(w, &k->v, f, t % w->in_blocks, t / w->in_blocks * k->strip.tiles);
         for (int b = 0; b < w->out_blocks; b += 2) {
@@ -117,9 +119,9 @@ static void sum_frequency(void *ctx, size_t frequency)
     }
 }
 
-static void run_strip(const grad_job *j, int strip, float *scratch, float *sums)
+static void run_strip(const grad_job *j, int strip, float *scratch, float *sums, bool fresh)
 {
-    work k = begin(j, strip, scratch, sums);
+    work k = begin(j, strip, scratch, sums, fresh);
     for (int t = 0; t * ROWS_PER_TASK < fnr_dn_strip_in_rows(j->w, &k.strip); t++) {
         load_rows(&k, (size_t)t);
     }
@@ -133,24 +135,16 @@ static void run_part(void *ctx, int worker, int part)
     const grad_job *j = ctx;
     const long strips = fnr_dn_strip_count(j->w);
     float *sums = j->sums + (size_t)part * sums_floats(j->w);
-    memset(sums, 0, fnr_dn_wino_filter_floats(j->w) * sizeof *sums);
-    for (long i = strips * part / j->parts; i < strips * (part + 1) / j->parts; i++) {
-        run_strip(j, (int)i, j->scratch + (size_t)worker * scratch_per_strip(j->w), sums);
+    const long first = strips * part / j->parts;
+    for (long i = first; i < strips * (part + 1) / j->parts; i++) {
+        run_strip(j, (int)i, j->scratch + (size_t)worker * scratch_per_strip(j->w), sums, i == first);
     }
-}
-
-static void clear_frequency(void *ctx, size_t frequency)
-{
-    const grad_job *j = ctx;
-    const size_t step = fnr_dn_filter_step(j->w);
-    memset(j->sums + frequency * step, 0, step * sizeof(float));
 }
 
 static void run_shared(const grad_job *j)
 {
-    fnr_parallel_for(FNR_DN_FREQUENCIES, clear_frequency, (void *)j);
     for (int i = 0; i < fnr_dn_strip_count(j->w); i++) {
-        work k = begin(j, i, j->scratch, j->sums);
+        work k = begin(j, i, j->scratch, j->sums, i == 0);
         fnr_parallel_for((size_t)((fnr_dn_strip_in_rows(j->w, &k.strip) + ROWS_PER_TASK - 1) / ROWS_PER_TASK), load_rows, &k);
         fnr_parallel_for(FNR_DN_FREQUENCIES, sum_frequency, &k);
     }

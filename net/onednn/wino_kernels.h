@@ -33,13 +33,14 @@ typedef struct {
     const fnr_dn_affine *affine[2]; /* NULL: none */
 } fnr_dn_product;
 
-/* sums[j][c][k] += sum over rows of v[r * v_step + c] * w[j][r * w_step + k]. */
+/* sums[j][c][k] += sum over rows of v[r * v_step + c] * w[j][r * w_step + k]; fresh: = instead of +=. */
 typedef struct {
     size_t rows;
     const float *v, *w[2];
     size_t v_step, w_step; /* floats from row to row */
     int columns;           /* 1 or 2 */
     float *sums[2];        /* [block][block] */
+    bool fresh;
 } fnr_dn_outer;
 
 /* The part of a tile that lies in the image. */

@@ -6,7 +6,8 @@ bool fnr_dn_wino_suits(const fnr_program *p, const fnr_op *op)
     fnr_dn_wino w;
     const fnr_shape *in = &p->values[op->in[0]].shape, *out = &p->values[op->out].shape;
     return p->backend->winograd && op->kind == FNR_OP_CONV && op->kernel == 3 &&
-           fnr_dn_wino_init(&w, p->backend->wino, in, out->c, false) && fnr_dn_wino_init(&w, p->backend->wino, out, in->c, true);
+           fnr_dn_wino_init(&w, p->backend->wino, in, out->c, FNR_DN_WINO_FORWARD) &&
+           fnr_dn_wino_init(&w, p->backend->wino, out, in->c, FNR_DN_WINO_BACK);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -18,15 +19,16 @@ bool fnr_dn_wino_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err)
 {
     const fnr_shape *in = &p->values[s->op->in[0]].shape, *out = &p->values[s->op->out].shape;
     const size_t filter =
-        fnr_dn_wino_init(&s->wino, p->backend->wino, in, out->c, false) ? fnr_dn_wino_filter_floats(&s->wino) : 0;
+        fnr_dn_wino_init(&s->wino, p->backend->wino, in, out->c, FNR_DN_WINO_FORWARD) ? fnr_dn_wino_filter_floats(&s->wino) : 0;
     p->scratch_floats = larger(p->scratch_floats, fnr_dn_wino_scratch_floats(&s->wino));
     if (p->mode == FNR_MODE_INFER) {
         return (s->filter_buffer = fnr_dn_plan_add_kept(&p->plan, filter, err)) >= 0;
     }
-    fnr_dn_wino_init(&s->wino_back, p->backend->wino, out, in->c, true);
+    fnr_dn_wino_init(&s->wino_back, p->backend->wino, out, in->c, FNR_DN_WINO_BACK);
+    fnr_dn_wino_init(&s->wino_grad, p->backend->wino, in, out->c, FNR_DN_WINO_GRAD);
     p->filter_floats = larger(p->filter_floats, larger(filter, fnr_dn_wino_filter_floats(&s->wino_back)));
-    p->scratch_floats =
-        larger(p->scratch_floats, larger(fnr_dn_wino_scratch_floats(&s->wino_back), fnr_dn_wino_grad_scratch_floats(&s->wino)));
+    p->scratch_floats = larger(p->scratch_floats,
+                               larger(fnr_dn_wino_scratch_floats(&s->wino_back), fnr_dn_wino_grad_scratch_floats(&s->wino_grad)));
     return true;
 }
 
@@ -69,7 +71,7 @@ void fnr_dn_wino_backward(const fnr_program *p, const fnr_dn_step *s, bool want_
 {
     const fnr_dn_parts x = whole(fnr_dn_at(p, p->values[s->op->in[0]].home), s->wino.in_blocks);
     const fnr_dn_tensor dy = fnr_dn_at(p, s->dy);
-    fnr_dn_wino_grad(&s->wino, &x, dy, fnr_dn_param_grad(p, s->op->weight), scratch_of(p));
+    fnr_dn_wino_grad(&s->wino_grad, &x, dy, fnr_dn_param_grad(p, s->op->weight), scratch_of(p));
     if (want_dx) {
         const fnr_dn_parts g = whole(dy, s->wino_back.in_blocks);
         float *u = filters(p, s);
