@@ -22,7 +22,8 @@ typedef enum { FNR_STATE_VALUES, FNR_STATE_GRADS, FNR_STATE_MOMENT1, FNR_STATE_M
 typedef enum {
     FNR_PRECISION_FLOAT32, /* every product in float32 */
     FNR_PRECISION_TF32,    /* cuda: operands of convolutions rounded to 10 bits of mantissa */
-    FNR_PRECISION_BF16     /* cuda: activations and operands bfloat16, master weights float32 */
+    FNR_PRECISION_BF16,    /* cuda: activations and operands bfloat16, master weights float32 */
+    FNR_PRECISION_INT8     /* onednn: inference of 2D networks on bytes (net/onednn/int8.h) */
 } fnr_precision;
 
 typedef struct {
@@ -72,6 +73,8 @@ typedef struct {
     /* ---- optional, NULL where a backend has nothing to gain ---- */
     /* How many samples of a batch it works on at the same time (GPUs); inference programs want n to be a multiple of this. */
     int (*samples_at_once)(const fnr_backend *b);
+    /* Results are bit-equal for any tiles that begin and end at multiples of this many cells of 2^max_level pixels; NULL = 1. */
+    int (*tile_cells)(const fnr_backend *b);
     /* Name of the opened device, for logs and records; lent. */
     const char *(*device_name)(const fnr_backend *b);
 } fnr_backend_ops;

@@ -16,6 +16,7 @@ struct fnr_predictor {
     fnr_netdesc desc; /* of the models; the greatest depth */
     size_t max_bytes;
     int tile;            /* 0 = chosen */
+    int cells;           /* tiles lie on multiples of so many grid cells */
     double bytes_per_px; /* of a tile's input: activations and the buffers below */
     fnr_tile_net *net;
     fnr_shape shape; /* that everything is ready for; all zero before the first */
@@ -72,7 +73,7 @@ static double bytes_in_use(const fnr_predictor *p)
 
 static bool learn_bytes_per_px(fnr_predictor *p, fnr_error *err)
 {
-    const int grid = fnr_netdesc_grid(&p->desc), side = p->desc.spatial == 3 ? PROBE_3D : PROBE_2D;
+    const int grid = p->cells * fnr_netdesc_grid(&p->desc), side = p->desc.spatial == 3 ? PROBE_3D : PROBE_2D;
     const int extent = side > grid ? side / grid * grid : grid;
     const fnr_shape shape = shape_of(p, p->desc.spatial == 3 ? extent : 1, extent, extent);
     if (!use_shape(p, &shape, err)) {
@@ -122,7 +123,8 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
     }
     p->desc = desc;
     p->max_bytes = opt->max_bytes ? opt->max_bytes : DEFAULT_MAX_BYTES;
-    p->tile = opt->tile;
+    p->cells = be->tile_cells ? be->tile_cells(device) : 1;
+    p->tile = (opt->tile + p->cells * grid - 1) / (p->cells * grid) * (p->cells * grid);
     p->net = fnr_tile_net_new(be, device, models, n, (fnr_tta)opt->tta, err);
     if (!p->net || !(p->tile > 0 || learn_bytes_per_px(p, err))) {
         fnr_predictor_free(p);
@@ -153,10 +155,10 @@ static bool choose_tiling(const fnr_predictor *p, int d, int h, int w, const fnr
                           fnr_error *err)
 {
     if (p->tile > 0) {
-        fnr_tiling_of_core(&p->desc, d, h, w, p->tile, t);
+        fnr_tiling_of_core(&p->desc, p->cells, d, h, w, p->tile, t);
         return true;
     }
-    if (fnr_tiling_choose(&p->desc, d, h, w, budget, t)) {
+    if (fnr_tiling_choose(&p->desc, p->cells, d, h, w, budget, t)) {
         return true;
     }
     const double tile = budget->bytes_per_px * t->z.extent * t->y.extent * t->x.extent,

@@ -1,7 +1,7 @@
 /* Prediction of images of any size.  The result does not depend on the tile size: tiles start at multiples of 2^depth and carry
  * a halo of at least the receptive field (108 px at depth 4, so 112), images are reflect-padded on the right and at the bottom
  * to a multiple of 2^depth.  Batch norm uses running statistics, so nothing else ties pixels together.  Equality is to the bit
- * on ref and onednn; onednn's Winograd option computes blocks of 4 x 4 pixels, and is equal to rounding (1e-6) only. */
+ * on ref and onednn (int8 too, with tiles and padding at multiples of 2 * 2^depth); onednn's Winograd option computes blocks of 4 x 4 pixels, and is equal to rounding (1e-6) only. */
 #ifndef FNR_NET_PREDICT_H
 #define FNR_NET_PREDICT_H
 
@@ -20,7 +20,7 @@ typedef enum {
 
 typedef struct {
     size_t max_bytes; /* memory for network activations; the tile size follows from it; 0 = 1 GiB */
-    int tile;         /* core extent of a tile in px, multiple of 2^depth; 0 = chosen from max_bytes */
+    int tile;         /* core extent of a tile in px, multiple of 2^depth (int8 rounds up to 2 of them); 0 = chosen from max_bytes */
     int tta;          /* fnr_tta; what is turned is the padded image, so that tiles do not matter here either */
 } fnr_predict_options;
 

@@ -53,7 +53,7 @@ const fnr_backend_ops *fnr_backend_find(const char *name, fnr_error *err)
 
 bool fnr_backend_has_precision(const fnr_backend_ops *be, int precision, fnr_error *err)
 {
-    static const char *const names[] = {"float32", "tf32", "bf16"};
+    static const char *const names[] = {"float32", "tf32", "bf16", "int8"};
     const unsigned has = be->precisions ? be->precisions : 1u << FNR_PRECISION_FLOAT32;
     const int count = sizeof names / sizeof *names;
     if (precision >= 0 && precision < count && has >> precision & 1) {

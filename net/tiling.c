@@ -51,14 +51,14 @@ static bool axis_within(int size, int grid, int halo, int max_extent, fnr_tile_a
     return true;
 }
 
-static int halo_of(const fnr_netdesc *desc)
+static int halo_of(const fnr_netdesc *desc, int grid)
 {
-    return round_up(fnr_netdesc_receptive_field(desc), fnr_netdesc_grid(desc));
+    return round_up(fnr_netdesc_receptive_field(desc), grid);
 }
 
-void fnr_tiling_of_core(const fnr_netdesc *desc, int d, int h, int w, int core, fnr_tiling *out)
+void fnr_tiling_of_core(const fnr_netdesc *desc, int cells, int d, int h, int w, int core, fnr_tiling *out)
 {
-    const int grid = fnr_netdesc_grid(desc), halo = halo_of(desc);
+    const int grid = cells * fnr_netdesc_grid(desc), halo = halo_of(desc, grid);
     out->z = desc->spatial == 3 ? axis_of(d, grid, halo, core) : axis_of(1, 1, 0, 1);
     out->y = axis_of(h, grid, halo, core);
     out->x = axis_of(w, grid, halo, core);
@@ -70,12 +70,12 @@ static double cost_of(const fnr_tiling *t)
     return (double)t->z.count * t->z.extent * t->y.count * t->y.extent * t->x.count * t->x.extent;
 }
 
-bool fnr_tiling_choose(const fnr_netdesc *desc, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out)
+bool fnr_tiling_choose(const fnr_netdesc *desc, int cells, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out)
 {
-    const int grid = fnr_netdesc_grid(desc), halo = halo_of(desc);
+    const int grid = cells * fnr_netdesc_grid(desc), halo = halo_of(desc, grid);
     const int grid_z = desc->spatial == 3 ? grid : 1, halo_z = desc->spatial == 3 ? halo : 0;
     bool found = false;
-    fnr_tiling_of_core(desc, d, h, w, grid, out); /* the smallest, for the message */
+    fnr_tiling_of_core(desc, cells, d, h, w, grid, out); /* the smallest, for the message */
     for (int ez = grid_z; ez <= round_up(d, grid_z); ez += grid_z) {
         for (int ey = grid; ey <= round_up(h, grid); ey += grid) {
             fnr_tiling t;

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "net/onednn/int8.h"
 #include "net/onednn/program.h"
 #include "src/core/mem.h"
 #include "src/core/threads.h"
@@ -42,6 +43,7 @@ static bool dn_open(const fnr_backend_options *opt, fnr_backend **out, fnr_error
     b->wino = kernels == &fnr_dn_kernels_avx512 ? &fnr_dn_wino_avx512 : &fnr_dn_wino_avx2;
     b->dev.block = kernels->block;
     b->winograd = opt->winograd;
+    b->precision = opt->precision;
     b->max_bytes = opt->max_bytes;
     if (dnnl_engine_create(&b->dev.engine, dnnl_cpu, 0) != dnnl_success ||
         dnnl_stream_create(&b->dev.stream, b->dev.engine, dnnl_stream_default_flags) != dnnl_success) {
@@ -57,6 +59,7 @@ static void dn_program_free(fnr_program *p)
     if (!p) {
         return;
     }
+    fnr_i8_program_free(p->int8);
     for (int i = 0; p->steps && i < p->n_steps; i++) {
         fnr_dn_conv_free(&p->steps[i].conv);
     }
@@ -72,6 +75,9 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
     if (mode == FNR_MODE_TRAIN && !s->grads) {
         return fnr_fail(err, FNR_E_INTERNAL, "a training program needs a state made for training");
     }
+    if (mode == FNR_MODE_TRAIN && b->precision == FNR_PRECISION_INT8) {
+        return fnr_fail(err, FNR_E_UNSUPPORTED, "int8 is for prediction: train with net.precision = float32");
+    }
     if (!fnr_graph_check(g, shape, mode == FNR_MODE_TRAIN, err)) {
         return false;
     }
@@ -84,6 +90,14 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
     p->graph = g;
     p->mode = mode;
     p->input = *shape;
+    if (b->precision == FNR_PRECISION_INT8) {
+        if (!fnr_i8_program_new(b->kernels, s, shape, b->max_bytes, &p->int8, err)) {
+            dn_program_free(p);
+            return false;
+        }
+        *out = p;
+        return true;
+    }
     p->samples = mode == FNR_MODE_TRAIN ? shape->n : 1;
     p->passes = mode == FNR_MODE_TRAIN ? 1 : shape->n;
     p->n_steps = g->n_ops;
@@ -99,12 +113,15 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
 
 static size_t dn_program_bytes(const fnr_program *p)
 {
-    return p->plan.floats * sizeof(float);
+    return p->int8 ? fnr_i8_program_bytes(p->int8) : p->plan.floats * sizeof(float);
 }
 
 static bool dn_forward(fnr_program *p, const float *x, float *y, fnr_error *err)
 {
     p->grad_given = false;
+    if (p->int8) {
+        return fnr_i8_forward(p->int8, x, y, err);
+    }
     return p->forward_done = fnr_dn_forward(p, x, y, err);
 }
 
@@ -217,9 +234,16 @@ static bool dn_adam(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *e
     return true;
 }
 
+/* Winograd's blocks of 2 x 2 pixels must lie alike in all tiles, on the deepest level too. */
+static int dn_tile_cells(const fnr_backend *b)
+{
+    return b->precision == FNR_PRECISION_INT8 ? 2 : 1;
+}
+
 const fnr_backend_ops fnr_backend_onednn = {
     .name = "onednn",
     .description = "processor, oneDNN (AVX2 or AVX-512)",
+    .precisions = 1u << FNR_PRECISION_FLOAT32 | 1u << FNR_PRECISION_INT8,
     .open = dn_open,
     .close = dn_close,
     .state_new = fnr_host_state_new,
@@ -234,4 +258,5 @@ const fnr_backend_ops fnr_backend_onednn = {
     .set_output_grad = dn_set_output_grad,
     .backward = dn_backward,
     .adam = dn_adam,
+    .tile_cells = dn_tile_cells,
 };

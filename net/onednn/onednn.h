@@ -12,6 +12,7 @@ struct fnr_backend {
     const fnr_dn_kernels *kernels;
     const fnr_dn_wino_kernels *wino;
     bool winograd;
+    int precision; /* fnr_precision */
     size_t max_bytes;
 };
 

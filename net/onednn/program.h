@@ -66,6 +66,7 @@ typedef struct {
 } fnr_dn_step;
 
 struct fnr_program {
+    struct fnr_i8_program *int8; /* does all the work in its place when set */
     fnr_backend *backend;
     fnr_state *state;
     const fnr_graph *graph;

@@ -12,8 +12,8 @@ static const fnr_setting rows[] = {
     {"net.pixel_nm", FNR_SET_FLOAT, AT(net.pixel_nm), 0.1, 1000, "40", "nm", NULL, "Pixel size at which the network sees the EM."},
     {"net.base_channels", FNR_SET_INT, AT(net.base_channels), 1, 256, "16", "", NULL, "Channels of the first level; they double at every level."},
     {"net.depth", FNR_SET_INT, AT(net.depth), 1, 6, "3", "", NULL, "Halvings of the resolution."},
-    {"net.precision", FNR_SET_CHOICE, AT(net.precision), 0, 0, "float32", "", "float32 tf32 bf16",
-     "Numbers in which convolutions are computed; tf32 and bf16 need the device cuda."},
+    {"net.precision", FNR_SET_CHOICE, AT(net.precision), 0, 0, "float32", "", "float32 tf32 bf16 int8",
+     "Numbers in which convolutions are computed; tf32 and bf16 need the device cuda, int8 predicts in 2D on the processor."},
 
     {"data.target_scaling", FNR_SET_CHOICE, AT(data.target_scaling), 0, 0, "montage", "", "image montage",
      "z-score MBP over each tile (as the paper) or over all registered tiles of a montage."},

@@ -36,7 +36,7 @@ static void tiles_cover_and_have_their_halo(void **state)
     for (int size = 1; size < 900; size += 13) {
         for (int core = 16; core <= 320; core += 48) {
             fnr_tiling t;
-            fnr_tiling_of_core(&desc, 1, size, 1000 - size, core, &t);
+            fnr_tiling_of_core(&desc, 1, 1, size, 1000 - size, core, &t);
             check_axis(&t.y, 16, 108);
             check_axis(&t.x, 16, 108);
             assert_true(t.z.count == 1 && t.z.extent == 1);
@@ -53,7 +53,7 @@ static void chosen_tiles_keep_the_budget(void **state)
     const int sizes[][2] = {{1504, 1504}, {1, 1}, {300, 20000}, {20000, 300}, {30000, 40000}, {700, 701}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         fnr_tiling t;
-        assert_true(fnr_tiling_choose(&flat, 1, sizes[i][0], sizes[i][1], &budget, &t));
+        assert_true(fnr_tiling_choose(&flat, 1, 1, sizes[i][0], sizes[i][1], &budget, &t));
         check_axis(&t.y, 16, 108);
         check_axis(&t.x, 16, 108);
         assert_at_most(1500.0 * t.y.extent * t.x.extent + 4.0 * t.y.core * sizes[i][1], 1e9);
@@ -61,16 +61,16 @@ static void chosen_tiles_keep_the_budget(void **state)
         assert_at_most(waste, 2.1);
     }
     fnr_tiling t;
-    assert_true(fnr_tiling_choose(&flat, 1, 700, 900, &budget, &t)); /* fits whole: no halo at all */
+    assert_true(fnr_tiling_choose(&flat, 1, 1, 700, 900, &budget, &t)); /* fits whole: no halo at all */
     assert_true(t.y.count == 1 && t.x.count == 1 && t.y.extent == 704 && t.x.extent == 912);
     const fnr_tile_budget large = {.max_bytes = 4e9, .bytes_per_px = 1500};
-    assert_true(fnr_tiling_choose(&solid, 30, 300, 500, &large, &t));
+    assert_true(fnr_tiling_choose(&solid, 1, 30, 300, 500, &large, &t));
     check_axis(&t.z, 16, 108);
     check_axis(&t.y, 16, 108);
     check_axis(&t.x, 16, 108);
     assert_at_most(1500.0 * t.z.extent * t.y.extent * t.x.extent, 4e9);
     const fnr_tile_budget small = {.max_bytes = 80e6, .bytes_per_px = 1500};
-    assert_false(fnr_tiling_choose(&flat, 1, 1504, 1504, &small, &t)); /* 240 x 240 px need 86 MB */
+    assert_false(fnr_tiling_choose(&flat, 1, 1, 1504, 1504, &small, &t)); /* 240 x 240 px need 86 MB */
 }
 
 /* ---- a model and an image
