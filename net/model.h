@@ -20,7 +20,7 @@ typedef struct {
     long step;       /* optimiser steps done */
     double loss;     /* mean training loss of the steps since the row before */
     double val_loss; /* MSE over all validation pixels */
-    double val_r;    /* Pearson correlation over all validation pixels */
+    double val_r;    /* Pearson correlation over all validation pixels, mean over the output channels */
 } fnr_history_row;
 
 typedef struct {

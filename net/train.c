@@ -25,6 +25,8 @@ typedef struct {
     fnr_state *state;
     fnr_program *program;
     fnr_validator *validator; /* NULL without validation images */
+    double *channel_r;        /* of the last validation */
+    float *prediction;        /* of a batch, and gradient of the loss: only for channels of unequal weight */
     double report_sum;        /* losses since the last report ... */
     long report_count;        /* ... and how many */
     double reported_loss;     /* the mean that was reported last; NaN before */
@@ -67,6 +69,9 @@ static bool check_options(const fnr_train_options *o, const fnr_model *m, fnr_er
         return fnr_fail(err, FNR_E_USAGE, "Adam with lr %g, betas %g and %g, eps %g: needs lr >= 0, 0 <= beta < 1, eps > 0",
                         a->lr, a->beta1, a->beta2, a->eps);
     }
+    if (o->n_channel_weights != 0 && o->n_channel_weights != m->desc.out_channels) {
+        return fnr_fail(err, FNR_E_USAGE, "%d channel weights for %d output channels", o->n_channel_weights, m->desc.out_channels);
+    }
     return true;
 }
 
@@ -86,6 +91,19 @@ static bool open_state(trainer *t, fnr_backend *device, fnr_error *err)
            t->be->state_write(t->state, FNR_STATE_MOMENT2, m->moment2, err);
 }
 
+/* Backends know the plain mean; where channels weigh differently the loss is computed here. */
+static bool open_weights(trainer *t, const fnr_shape *in, fnr_error *err)
+{
+    const fnr_train_options *o = t->opt;
+    bool equal = true;
+    for (int c = 1; c < o->n_channel_weights; c++) {
+        equal = equal && o->channel_weights[c] == o->channel_weights[0];
+    }
+    const size_t n = fnr_shape_count(in) / (size_t)in->c * (size_t)t->model->desc.out_channels;
+    t->prediction = equal ? NULL : fnr_alloc_aligned(n, sizeof *t->prediction, "prediction of a batch", err);
+    return equal || t->prediction;
+}
+
 static bool open_trainer(trainer *t, fnr_backend *device, const fnr_pair *train, size_t n_train, const fnr_pair *val,
                          size_t n_val, fnr_error *err)
 {
@@ -99,6 +117,13 @@ static bool open_trainer(trainer *t, fnr_backend *device, const fnr_pair *train,
         .spatial = desc->spatial, .n = o->batch, .c = desc->in_channels, .d = o->patch_d, .h = o->patch_h, .w = o->patch_w};
     if (!t->be->program_new(device, t->state, &shape, FNR_MODE_TRAIN, &t->program, err)) {
         return false;
+    }
+    t->channel_r = fnr_calloc((size_t)desc->out_channels, sizeof *t->channel_r, "validation", err);
+    if (!t->channel_r || !open_weights(t, &shape, err)) {
+        return false;
+    }
+    for (int c = 0; c < desc->out_channels; c++) {
+        t->channel_r[c] = NAN;
     }
     if (n_val > 0 && t->opt->validate_every > 0) {
         t->validator = fnr_validator_new(t->be, device, t->state, desc, val, n_val, err);
@@ -126,6 +151,8 @@ static void close_trainer(trainer *t)
         t->be->state_free(t->state);
     }
     fnr_sampler_free(t->sampler);
+    free(t->channel_r);
+    free(t->prediction);
 }
 
 /* ---- saving and telling ---------------------------------------------------------------------------------------------------- */
@@ -182,6 +209,8 @@ static fnr_train_status status_of(const trainer *t)
                               .loss = t->report_count ? t->report_sum / (double)t->report_count : t->reported_loss,
                               .val_loss = last ? last->val_loss : NAN,
                               .val_r = last ? last->val_r : NAN,
+                              .channel_r = last ? t->channel_r : NULL,
+                              .n_channels = m->desc.out_channels,
                               .best_val_r = best ? best->val_r : NAN,
                               .best_step = best ? best->step : 0,
                               .steps_per_s = elapsed > 0 ? (double)(m->step - t->start_step) / elapsed : 0};
@@ -220,6 +249,42 @@ static bool fail_not_finite(const trainer *t, const float *x, const float *y, fn
     return false;
 }
 
+/* loss = mean of w_c (p - t)^2, the weights scaled to a mean of 1; p is overwritten with the gradient. */
+static double weighted_loss(const trainer *t, const float *target, float *p)
+{
+    const fnr_sampler_options *o = &t->opt->sampler;
+    const int channels = t->model->desc.out_channels;
+    const size_t plane = (size_t)o->patch_d * (size_t)o->patch_h * (size_t)o->patch_w, n = plane * (size_t)(o->batch * channels);
+    double total = 0, loss = 0;
+    for (int c = 0; c < channels; c++) {
+        total += t->opt->channel_weights[c];
+    }
+    for (int k = 0; k < o->batch * channels; k++) {
+        const double weight = t->opt->channel_weights[k % channels] * channels / total;
+        const float slope = (float)(2 * weight / (double)n);
+        double sum = 0;
+        for (size_t i = (size_t)k * plane; i < ((size_t)k + 1) * plane; i++) {
+            const float e = p[i] - target[i];
+            sum += (double)e * (double)e;
+            p[i] = slope * e;
+        }
+        loss += weight * sum / (double)n;
+    }
+    return loss;
+}
+
+static bool forward_and_loss(trainer *t, const float *x, const float *y, double *loss, fnr_error *err)
+{
+    if (!t->prediction) {
+        return t->be->forward(t->program, x, NULL, err) && t->be->mse(t->program, y, loss, err);
+    }
+    if (!t->be->forward(t->program, x, t->prediction, err)) {
+        return false;
+    }
+    *loss = weighted_loss(t, y, t->prediction);
+    return !isfinite(*loss) || t->be->set_output_grad(t->program, t->prediction, err);
+}
+
 static bool train_step(trainer *t, fnr_error *err)
 {
     const float *x, *y;
@@ -229,7 +294,7 @@ static bool train_step(trainer *t, fnr_error *err)
     hyper.lr = fnr_train_lr(t->opt, m->step);
     fnr_prefetch_next(t->prefetch, &x, &y);
     fnr_error failure = {0};
-    bool ok = t->be->forward(t->program, x, NULL, &failure) && t->be->mse(t->program, y, &loss, &failure);
+    bool ok = forward_and_loss(t, x, y, &loss, &failure);
     if ((ok && !isfinite(loss)) || (!ok && failure.code == FNR_E_NUMERIC)) {
         return fail_not_finite(t, x, y, err);
     }
@@ -251,7 +316,7 @@ static bool validate(trainer *t, fnr_error *err)
     fnr_model *m = t->model;
     fnr_history_row row = {
         .step = m->step, .loss = m->loss_count ? m->loss_sum / (double)m->loss_count : NAN, .val_loss = NAN, .val_r = NAN};
-    if (t->validator && !fnr_validator_run(t->validator, &row.val_loss, &row.val_r, err)) {
+    if (t->validator && !fnr_validator_run(t->validator, &row.val_loss, &row.val_r, t->channel_r, err)) {
         return false;
     }
     if (!fnr_grow(&m->history, &m->history_capacity, m->n_history, sizeof *m->history, "training history", err)) {
@@ -319,6 +384,7 @@ bool fnr_train(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model,
     }
     if (final) {
         *final = status_of(&t);
+        final->channel_r = NULL; /* its storage ends here */
     }
     close_trainer(&t);
     return ok;

@@ -9,6 +9,8 @@
 
 typedef enum { FNR_LR_CONSTANT, FNR_LR_COSINE, FNR_LR_STEP } fnr_lr_schedule;
 
+enum { FNR_TRAIN_MAX_WEIGHTS = 64 };
+
 typedef struct {
     long steps;
     fnr_adam adam;             /* lr 1e-3, 0.5 / 0.999, 1e-8 */
@@ -19,6 +21,8 @@ typedef struct {
     long patience;             /* end after this many validations without a better val_r; 0 = never */
     double checkpoint_every_s; /* seconds between writes of the last state; taken as 60 when larger */
     fnr_sampler_options sampler;
+    double channel_weights[FNR_TRAIN_MAX_WEIGHTS]; /* of the output channels in the loss; only their ratios count ... */
+    int n_channel_weights;                         /* ... 0 = all equal, else one for each channel */
 } fnr_train_options;
 
 typedef enum {
@@ -33,7 +37,9 @@ typedef struct {
     fnr_train_end end;
     double loss;            /* mean over the steps since the last report; the one before when there was no step, NaN at first */
     double val_loss, val_r; /* of the last validation (MSE, Pearson r over all validation pixels); NaN before the first */
-    double best_val_r;      /* NaN before the first */
+    const double *channel_r; /* val_r of every output channel, n_channels of them, lent; val_r is their mean.  NULL before the first */
+    int n_channels;
+    double best_val_r; /* NaN before the first */
     long best_step;
     double steps_per_s; /* over this run */
 } fnr_train_status;

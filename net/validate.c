@@ -18,9 +18,15 @@ struct fnr_validator {
     crop *crops;
     size_t n_crops;
     float *signal, *prediction; /* of one crop */
+    struct sums *sums;          /* one per output channel */
 };
 
 /* ---- which pixels -------------------------------------------------------------------------------------------------------- */
+
+/* What correlation and error are made of. */
+typedef struct sums {
+    double n, p, t, pp, tt, pt, square_error;
+} sums;
 
 static int floor_to(int value, int grid)
 {
@@ -109,7 +115,8 @@ fnr_validator *fnr_validator_new(const fnr_backend_ops *be, fnr_backend *device,
     v->out.c = desc->out_channels;
     v->signal = fnr_alloc_aligned(fnr_shape_count(&v->in), sizeof *v->signal, "validation", err);
     v->prediction = v->signal ? fnr_alloc_aligned(fnr_shape_count(&v->out), sizeof *v->prediction, "validation", err) : NULL;
-    v->crops = v->prediction ? fnr_calloc(n_pairs, sizeof *v->crops, "validation", err) : NULL;
+    v->sums = v->prediction ? fnr_calloc((size_t)desc->out_channels, sizeof *v->sums, "validation", err) : NULL;
+    v->crops = v->sums ? fnr_calloc(n_pairs, sizeof *v->crops, "validation", err) : NULL;
     if (!v->crops || !be->program_new(device, state, &v->in, FNR_MODE_INFER, &v->program, err)) {
         fnr_validator_free(v);
         return NULL;
@@ -128,16 +135,13 @@ void fnr_validator_free(fnr_validator *v)
         }
         free(v->signal);
         free(v->prediction);
+        free(v->sums);
         free(v->crops);
         free(v);
     }
 }
 
 /* ---- running -------------------------------------------------------------------------------------------------------------- */
-
-typedef struct {
-    double n, p, t, pp, tt, pt, square_error;
-} sums;
 
 /* Row y of the crop's plane (channel, z), as an offset into the pair's arrays. */
 static size_t row_offset(const crop *c, int channel, int z, int y)
@@ -173,29 +177,43 @@ static void add_row(const float *p, const float *t, const uint8_t *valid, int w,
     }
 }
 
-static void add_crop(const crop *c, const fnr_shape *s, const float *prediction, sums *total)
+static void add_crop(const crop *c, const fnr_shape *s, const float *prediction, sums *per_channel)
 {
     for (int row = 0; row < s->c * s->d * s->h; row++) {
         const int channel = row / (s->d * s->h), z = row / s->h % s->d, y = row % s->h;
         const uint8_t *valid = c->pair->valid ? c->pair->valid + (size_t)(c->y + y) * (size_t)c->pair->w + c->x : NULL;
-        add_row(prediction, c->pair->target + row_offset(c, channel, z, y), valid, s->w, total);
+        add_row(prediction, c->pair->target + row_offset(c, channel, z, y), valid, s->w, &per_channel[channel]);
         prediction += s->w;
     }
 }
 
-bool fnr_validator_run(fnr_validator *v, double *mse, double *r, fnr_error *err)
+static double correlation(const sums *s)
 {
-    sums s = {0};
+    const double var_p = s->n * s->pp - s->p * s->p, var_t = s->n * s->tt - s->t * s->t;
+    return var_p > 0 && var_t > 0 ? (s->n * s->pt - s->p * s->t) / sqrt(var_p * var_t) : NAN;
+}
+
+bool fnr_validator_run(fnr_validator *v, double *mse, double *r, double *channel_r, fnr_error *err)
+{
+    double n = 0, square_error = 0, sum_r = 0;
+    int with_r = 0;
+    memset(v->sums, 0, (size_t)v->out.c * sizeof *v->sums);
     for (size_t i = 0; i < v->n_crops; i++) {
         cut_signal(&v->crops[i], &v->in, v->signal);
         if (!v->be->forward(v->program, v->signal, v->prediction, err)) {
             fnr_error_prefix(err, "validation on '%s'", v->crops[i].pair->name);
             return false;
         }
-        add_crop(&v->crops[i], &v->out, v->prediction, &s);
+        add_crop(&v->crops[i], &v->out, v->prediction, v->sums);
     }
-    const double var_p = s.n * s.pp - s.p * s.p, var_t = s.n * s.tt - s.t * s.t;
-    *mse = s.n > 0 ? s.square_error / s.n : NAN;
-    *r = var_p > 0 && var_t > 0 ? (s.n * s.pt - s.p * s.t) / sqrt(var_p * var_t) : NAN;
+    for (int c = 0; c < v->out.c; c++) {
+        n += v->sums[c].n;
+        square_error += v->sums[c].square_error;
+        channel_r[c] = correlation(&v->sums[c]);
+        with_r += !isnan(channel_r[c]);
+        sum_r += isnan(channel_r[c]) ? 0 : channel_r[c];
+    }
+    *mse = n > 0 ? square_error / n : NAN;
+    *r = with_r > 0 ? sum_r / with_r : NAN;
     return true;
 }

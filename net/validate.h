@@ -16,7 +16,8 @@ fnr_validator *fnr_validator_new(const fnr_backend_ops *be, fnr_backend *device,
                                  const fnr_pair *pairs, size_t n_pairs, fnr_error *err);
 void fnr_validator_free(fnr_validator *v);
 
-/* Mean squared error and Pearson correlation over all valid pixels of all crops; NaN when there is none, or nothing varies. */
-bool fnr_validator_run(fnr_validator *v, double *mse, double *r, fnr_error *err);
+/* Over all valid pixels of all crops: mean squared error; Pearson correlation of every output channel into channel_r, and their mean
+ * (of those that have one) into *r.  NaN where there is no pixel, or nothing varies. */
+bool fnr_validator_run(fnr_validator *v, double *mse, double *r, double *channel_r, fnr_error *err);
 
 #endif

@@ -1,5 +1,7 @@
 #include "src/pipeline/config.h"
 
+#include <stdlib.h>
+
 #define AT(field) offsetof(fnr_config, field)
 
 static const fnr_setting rows[] = {
@@ -9,7 +11,8 @@ static const fnr_setting rows[] = {
     {"images.mbp_match", FNR_SET_TEXT, AT(images.mbp_match), 0, 0, "mbp", "", NULL,
      "Text in the title or file name that marks the MBP patch of a manual project (any case)."},
 
-    {"net.pixel_nm", FNR_SET_FLOAT, AT(net.pixel_nm), 0.1, 1000, "40", "nm", NULL, "Pixel size at which the network sees the EM."},
+    {"net.spatial", FNR_SET_INT, AT(net.spatial), 2, 3, "2", "", NULL, "Dimensions of a new network: 2 for images, 3 for stacks."},
+    {"net.pixel_nm", FNR_SET_FLOAT, AT(net.pixel_nm), 0.1, 1000, "40", "nm", NULL, "Pixel size at which a 2D network sees the EM; a 3D one takes stacks as they are."},
     {"net.base_channels", FNR_SET_INT, AT(net.base_channels), 1, 256, "16", "", NULL, "Channels of the first level; they double at every level."},
     {"net.depth", FNR_SET_INT, AT(net.depth), 1, 6, "3", "", NULL, "Halvings of the resolution."},
     {"net.precision", FNR_SET_CHOICE, AT(net.precision), 0, 0, "float32", "", "float32 tf32 bf16 int8",
@@ -21,9 +24,15 @@ static const fnr_setting rows[] = {
      "Tiles registered by several people: train on each version, or on their mean."},
     {"data.validation_fraction", FNR_SET_FLOAT, AT(data.validation_fraction), 0, 0.5, "0.08", "", NULL, "Share of the tiles held back for validation."},
 
+    {"data.signal_channels", FNR_SET_TEXT, AT(data.signal_channels), 0, 0, "", "", NULL,
+     "Lists of pairs: channels of each signal file, from 1, with commas between them; empty = all."},
+    {"data.target_channels", FNR_SET_TEXT, AT(data.target_channels), 0, 0, "", "", NULL,
+     "Lists of pairs: channels of each target file, from 1, with commas between them; empty = all."},
+
     {"train.steps", FNR_SET_INT, AT(train_plain.steps), 1, 100000000, "20000", "steps", NULL, "Optimiser steps."},
     {"train.batch", FNR_SET_INT, AT(train.sampler.batch), 1, 1024, "8", "patches", NULL, "Patches per step."},
     {"train.patch", FNR_SET_INT, AT(train_plain.patch), 16, 4096, "64", "px", NULL, "Extent of the square patches, a multiple of 2^depth."},
+    {"train.patch_z", FNR_SET_INT, AT(train_plain.patch_z), 2, 4096, "32", "px", NULL, "3D: planes of a patch, a multiple of 2^depth."},
     {"train.seed", FNR_SET_INT, AT(train_plain.seed), 0, 2147483647, "1", "", NULL, "Seed of the initial weights and of the patches."},
     {"train.lr", FNR_SET_FLOAT, AT(train.adam.lr), 1e-8, 1, "0.001", "", NULL, "Adam's learning rate."},
     {"train.beta1", FNR_SET_FLOAT, AT(train.adam.beta1), 0, 0.99999, "0.5", "", NULL, "Adam's first decay."},
@@ -32,6 +41,8 @@ static const fnr_setting rows[] = {
     {"train.lr_warmup", FNR_SET_INT, AT(train_plain.warmup), 0, 1000000, "0", "steps", NULL, "Steps of linear warm-up."},
     {"train.lr_final", FNR_SET_FLOAT, AT(train.lr_final), 0, 1, "0.01", "", NULL,
      "Learning rate at the end as a fraction (cosine), or the factor applied at 60 % and 85 % of the steps (step)."},
+    {"train.channel_weights", FNR_SET_TEXT, AT(train_plain.channel_weights), 0, 0, "", "", NULL,
+     "Weights of the target channels in the loss, with commas between them; empty = all equal."},
     {"train.validate_every", FNR_SET_INT, AT(train_plain.validate_every), 0, 10000000, "500", "steps", NULL, "Steps between validations; 0 = never."},
     {"train.patience", FNR_SET_INT, AT(train_plain.patience), 0, 1000000, "0", "validations", NULL,
      "End early after this many validations without a better validation r; 0 = never."},
@@ -112,6 +123,9 @@ static bool check(const fnr_config *c, fnr_error *err)
     if (c->train_plain.patch % grid) {
         return fnr_fail(err, FNR_E_USAGE, "train.patch = %d is not a multiple of 2^net.depth = %d", c->train_plain.patch, grid);
     }
+    if (c->net.spatial == 3 && c->train_plain.patch_z % grid) {
+        return fnr_fail(err, FNR_E_USAGE, "train.patch_z = %d is not a multiple of 2^net.depth = %d", c->train_plain.patch_z, grid);
+    }
     if (c->predict.tile % grid) {
         return fnr_fail(err, FNR_E_USAGE, "predict.tile = %d is not a multiple of 2^net.depth = %d", c->predict.tile, grid);
     }
@@ -125,9 +139,28 @@ static bool check(const fnr_config *c, fnr_error *err)
     return true;
 }
 
+static bool read_weights(fnr_config *c, fnr_error *err)
+{
+    const char *text = c->train_plain.channel_weights, *at = text;
+    double sum = 0;
+    int n = 0;
+    while (*at) {
+        char *end;
+        const double v = strtod(at, &end);
+        if (end == at || (*end && *end != ',') || !(v >= 0 && v <= 1e6) || n == FNR_TRAIN_MAX_WEIGHTS) {
+            return fnr_fail(err, FNR_E_USAGE, "train.channel_weights = %s: write numbers that are not negative, with commas between them", text);
+        }
+        c->train.channel_weights[n++] = v;
+        sum += v;
+        at = *end ? end + 1 : end;
+    }
+    c->train.n_channel_weights = n;
+    return n == 0 || sum > 0 || fnr_fail(err, FNR_E_USAGE, "train.channel_weights = %s: one of them must be above zero", text);
+}
+
 bool fnr_config_finish(fnr_config *c, fnr_error *err)
 {
-    if (!check(c, err)) {
+    if (!check(c, err) || !read_weights(c, err)) {
         return false;
     }
     c->train.steps = c->train_plain.steps;
@@ -135,7 +168,7 @@ bool fnr_config_finish(fnr_config *c, fnr_error *err)
     c->train.patience = c->train_plain.patience;
     c->train.lr_warmup = c->train_plain.warmup;
     c->train.adam.eps = 1e-8; /* PyTorch's default, which the paper's code keeps */
-    c->train.sampler.patch_d = 1;
+    c->train.sampler.patch_d = c->net.spatial == 3 ? c->train_plain.patch_z : 1;
     c->train.sampler.patch_h = c->train.sampler.patch_w = c->train_plain.patch;
     c->train.sampler.seed = (uint64_t)c->train_plain.seed;
     return true;

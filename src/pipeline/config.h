@@ -17,6 +17,7 @@ typedef struct {
         char mbp_match[FNR_SET_TEXT_MAX]; /* part of the title or file name that marks the MBP patch of a manual project */
     } images;
     struct {
+        int spatial; /* 2 or 3 */
         double pixel_nm;
         int base_channels, depth;
         int precision; /* fnr_precision */
@@ -25,9 +26,11 @@ typedef struct {
         int target_scaling; /* fnr_target_scaling */
         int annotators;     /* fnr_annotators */
         double validation_fraction;
+        char signal_channels[FNR_SET_TEXT_MAX], target_channels[FNR_SET_TEXT_MAX]; /* "1,3"; "" = all */
     } data;
     struct { /* plain values of the table that fnr_config_finish copies into `train` */
-        int steps, patch, seed, validate_every, patience, warmup;
+        int steps, patch, patch_z, seed, validate_every, patience, warmup;
+        char channel_weights[FNR_SET_TEXT_MAX]; /* "1,0.5"; "" = all equal */
     } train_plain;
     fnr_train_options train;
     struct {

@@ -1,13 +1,13 @@
 /* Training pairs from manual TrakEM2 projects: every EM patch that lies over an MBP patch of its layer becomes one pair of
- * planes at the network's pixel size, in the frame of the EM tile. */
+ * planes at the network's pixel size, in the frame of the EM tile.  What a training makes of them stands in train_set.h. */
 #ifndef FNR_PIPELINE_PAIRS_H
 #define FNR_PIPELINE_PAIRS_H
 
-#include "net/sampler.h"
 #include "src/core/cancel.h"
 #include "src/core/log.h"
 #include "src/geom/trakem2.h"
 #include "src/pipeline/config.h"
+#include "src/pipeline/pair_list.h"
 #include "src/pipeline/tile.h"
 
 /* One EM tile placed over one MBP image, by one project or by the mean of several. */
@@ -36,20 +36,18 @@ bool fnr_patch_is_mbp(const fnr_t2_patch *p, const char *match);
  * the same layer. */
 bool fnr_patch_lies_over(const fnr_t2_patch *em, const fnr_t2_patch *mbp, fnr_transform *tile_to_if);
 
+/* One MBP image at a time: placements of one montage follow each other. */
 typedef struct {
-    fnr_pair *train, *val;
-    size_t n_train, n_val;
-    /* Owned storage behind the pairs, in the order of the placements. */
-    fnr_image *signals, *targets, *valids;
-    char **names;
-    size_t count;
-    double if_nm; /* pixel size of the MBP images (the first one's) */
-} fnr_training_set;
+    const char *path; /* borrowed from the placement */
+    int page;
+    fnr_image pixels; /* float */
+    double nm;
+} fnr_montage_cache;
+void fnr_montage_cache_free(fnr_montage_cache *cache);
 
-/* Loads, resamples and normalises every placement.  Unreadable tiles are left out with a warning; fewer than one usable tile is
- * an error.  Every k-th tile (data.validation_fraction) is held back. */
-bool fnr_training_set_load(const fnr_placements *placements, const fnr_config *config, fnr_log *log, const fnr_cancel *cancel, fnr_training_set *out,
-                    fnr_error *err);
-void fnr_training_set_free(fnr_training_set *p);
+/* Brings the placement's MBP image into the cache. */
+bool fnr_montage_load(fnr_montage_cache *cache, const fnr_placement *p, const fnr_config *config, fnr_error *err);
+/* EM tile, z-scored, at net.pixel_nm, and the MBP under it, unscaled; the montage is in the cache. */
+bool fnr_placement_load(const fnr_montage_cache *cache, const fnr_placement *p, const fnr_config *config, fnr_pair_pixels *out, fnr_error *err);
 
 #endif

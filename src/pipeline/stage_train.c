@@ -7,7 +7,6 @@
 #include "src/core/mem.h"
 #include "src/core/timer.h"
 #include "src/pipeline/loss_plot.h"
-#include "src/pipeline/pairs.h"
 #include "src/pipeline/train_record.h"
 
 typedef struct {
@@ -45,7 +44,11 @@ static void show_status(void *ctx, const fnr_train_status *s)
                             s->steps_per_s);
     }
     if (t->loss_file) {
-        fprintf(t->loss_file, "%ld,%.6g,%.6g,%.6g\n", s->step, s->loss, s->val_loss, s->val_r);
+        fprintf(t->loss_file, "%ld,%.6g,%.6g,%.6g", s->step, s->loss, s->val_loss, s->val_r);
+        for (int c = 0; s->n_channels > 1 && c < s->n_channels; c++) {
+            fprintf(t->loss_file, ",%.6g", s->channel_r ? s->channel_r[c] : NAN);
+        }
+        fputc('\n', t->loss_file);
         fflush(t->loss_file);
     }
 }
@@ -67,7 +70,7 @@ static bool save(void *ctx, const fnr_model *m, bool best, fnr_error *err)
     return fnr_model_write(best ? t->job->model_path : t->last_path, m, err);
 }
 
-static bool start_model(fnr_run *run, const training *t, fnr_model *model, fnr_error *err)
+static bool start_model(fnr_run *run, const training *t, const fnr_train_set *set, fnr_model *model, fnr_error *err)
 {
     const fnr_config *c = &run->config;
     if (t->job->resume) {
@@ -83,11 +86,15 @@ static bool start_model(fnr_run *run, const training *t, fnr_model *model, fnr_e
         }
         return ok;
     }
-    const fnr_netdesc desc = {.spatial = 2, .in_channels = 1, .out_channels = 1, .base_channels = c->net.base_channels, .depth = c->net.depth};
+    const fnr_netdesc desc = {.spatial = c->net.spatial,
+                              .in_channels = set->in_channels,
+                              .out_channels = set->out_channels,
+                              .base_channels = c->net.base_channels,
+                              .depth = c->net.depth};
     if (!fnr_model_new(&desc, (unsigned long long)c->train_plain.seed, model, err)) {
         return false;
     }
-    model->pixel_nm = c->net.pixel_nm;
+    model->pixel_nm = set->pixel_nm;
     char *text = cJSON_PrintUnformatted(t->record);
     model->record = text ? fnr_strdup(text, err) : NULL;
     cJSON_free(text);
@@ -110,12 +117,16 @@ static bool refuse_overwrite(const training *t, fnr_error *err)
     return true;
 }
 
-static void open_loss_file(training *t)
+static void open_loss_file(training *t, int channels)
 {
     const bool fresh = !t->job->resume || !fnr_is_file(t->loss_path);
     t->loss_file = fopen(t->loss_path, fresh ? "w" : "a");
     if (t->loss_file && fresh) {
-        fputs("step,loss,validation_mse,validation_r\n", t->loss_file);
+        fputs("step,loss,validation_mse,validation_r", t->loss_file);
+        for (int c = 1; channels > 1 && c <= channels; c++) {
+            fprintf(t->loss_file, ",validation_r_%d", c);
+        }
+        fputc('\n', t->loss_file);
     }
 }
 
@@ -159,22 +170,23 @@ static void finish(training *t, const fnr_train_status *final, double seconds, c
     }
 }
 
-static bool train_on(fnr_run *run, training *t, const fnr_training_set *pairs, fnr_error *err)
+static bool train_on(fnr_run *run, training *t, const fnr_train_set *pairs, fnr_error *err)
 {
     fnr_model model = {0};
     fnr_train_status final = {0};
     fnr_error why = {0};
-    if (!start_model(run, t, &model, err)) {
+    if (!start_model(run, t, pairs, &model, err)) {
         return false;
     }
     const fnr_train_options *options = &run->config.train;
-    fnr_log_info(run->log, "training on %zu tiles, %zu held back; network of %d channels, depth %d, at %g nm; %s", pairs->n_train, pairs->n_val,
-                 model.desc.base_channels, model.desc.depth, model.pixel_nm, run->be->description);
+    fnr_log_info(run->log, "training on %zu images, %zu held back; %dD network from %d to %d channels, %d base channels, depth %d, at %g nm; %s",
+                 pairs->n_train, pairs->n_val, model.desc.spatial, model.desc.in_channels, model.desc.out_channels, model.desc.base_channels,
+                 model.desc.depth, model.pixel_nm, run->be->description);
     if (options->patience > 0 && (pairs->n_val == 0 || options->validate_every == 0)) {
         fnr_log_warn(run->log, "train.patience = %ld has no effect: no tile is validated on (data.validation_fraction, train.validate_every)",
                      options->patience);
     }
-    open_loss_file(t);
+    open_loss_file(t, model.desc.out_channels);
     fnr_progress_begin(&t->progress, run->log, "training", (double)options->steps, (double)model.step);
     const double start = fnr_now_s();
     const fnr_train_callbacks callbacks = {.ctx = t, .status = show_status, .validated = plot, .save = save};
@@ -191,25 +203,28 @@ static bool train_on(fnr_run *run, training *t, const fnr_training_set *pairs, f
     return ok;
 }
 
+static bool name_files(training *t, fnr_error *err)
+{
+    const char *model = t->job->model_path;
+    return sibling_path(t->last_path, model, ".last.safetensors", err) && sibling_path(t->loss_path, model, ".loss.csv", err) &&
+           sibling_path(t->plot_path, model, ".loss.svg", err) && sibling_path(t->record_path, model, ".train.json", err);
+}
+
 bool fnr_stage_train(fnr_run *run, const fnr_train_job *job, fnr_error *err)
 {
     training t = {.run = run, .job = job};
-    fnr_placements placements = {0};
-    fnr_training_set pairs = {0};
-    bool ok = sibling_path(t.last_path, job->model_path, ".last.safetensors", err) && sibling_path(t.loss_path, job->model_path, ".loss.csv", err) &&
-              sibling_path(t.plot_path, job->model_path, ".loss.svg", err) && sibling_path(t.record_path, job->model_path, ".train.json", err) &&
-              refuse_overwrite(&t, err) && (run->dry_run || fnr_mkdirs_for(job->model_path, err)) &&
+    fnr_train_set set = {0};
+    bool ok = name_files(&t, err) && refuse_overwrite(&t, err) && (run->dry_run || fnr_mkdirs_for(job->model_path, err)) &&
               fnr_run_open_device(run, run->config.compute.winograd_train, err) &&
-              fnr_placements_read(job->projects, job->n_projects, &run->config, run->log, &placements, err);
+              fnr_train_set_find(job->projects, job->n_projects, &run->config, run->log, &set, err);
     if (ok && run->dry_run) {
-        fnr_log_info(run->log, "would train on %zu tiles for %ld steps and write %s", placements.count, run->config.train.steps, job->model_path);
+        fnr_log_info(run->log, "would train on %zu images for %ld steps and write %s", set.count, run->config.train.steps, job->model_path);
     } else if (ok) {
-        ok = fnr_training_set_load(&placements, &run->config, run->log, run->cancel, &pairs, err) &&
-             (t.record = fnr_train_record_make(run, job, &placements, &pairs, err)) && train_on(run, &t, &pairs, err);
+        ok = fnr_train_set_load(&set, run->log, run->cancel, err) && (t.record = fnr_train_record_make(run, job, &set, err)) &&
+             train_on(run, &t, &set, err);
     }
     cJSON_Delete(t.record);
-    fnr_training_set_free(&pairs);
-    fnr_placements_free(&placements);
+    fnr_train_set_free(&set);
     fnr_run_close_device(run);
     return ok;
 }

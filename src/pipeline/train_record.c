@@ -20,15 +20,15 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Every EM tile and every MBP image once, in the order of their paths. */
-static cJSON *image_entries(const fnr_run *run, const fnr_placements *placements, fnr_error *err)
+/* Every file of an image once, in the order of their paths. */
+static cJSON *image_entries(const fnr_run *run, const fnr_train_set *set, fnr_error *err)
 {
-    const char **paths = fnr_calloc(2 * placements->count + 1, sizeof *paths, "list of images", err);
+    enum { MOST = 2 * FNR_LIST_MAX_FILES };
+    const char **paths = fnr_calloc(MOST * set->count + 1, sizeof *paths, "list of images", err);
     cJSON *list = paths ? cJSON_CreateArray() : NULL;
     size_t n = 0;
-    for (size_t i = 0; paths && i < placements->count; i++) {
-        paths[n++] = placements->items[i].em_path;
-        paths[n++] = placements->items[i].mbp_path;
+    for (size_t i = 0; paths && i < set->count; i++) {
+        n += fnr_train_item_files(set, &set->items[i], paths + n, MOST);
     }
     if (n > 0) {
         qsort(paths, n, sizeof *paths, by_text);
@@ -46,11 +46,10 @@ static cJSON *image_entries(const fnr_run *run, const fnr_placements *placements
     return list;
 }
 
-cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const fnr_placements *placements, const fnr_training_set *pairs,
-                             fnr_error *err)
+cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const fnr_train_set *set, fnr_error *err)
 {
     char now[32];
-    cJSON *images = image_entries(run, placements, err);
+    cJSON *images = image_entries(run, set, err);
     if (!images) {
         return NULL;
     }
@@ -62,10 +61,10 @@ cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const
     for (size_t i = 0; i < job->n_projects; i++) {
         cJSON_AddItemToArray(projects, file_entry(job->projects[i]));
     }
-    cJSON_AddNumberToObject(r, "training_tiles", (double)pairs->n_train);
-    cJSON_AddNumberToObject(r, "if_nm", pairs->if_nm);
-    for (size_t i = 0; i < pairs->n_val; i++) {
-        cJSON_AddItemToArray(val, cJSON_CreateString(fnr_path_base(pairs->val[i].name)));
+    cJSON_AddNumberToObject(r, "training_tiles", (double)set->n_train);
+    cJSON_AddNumberToObject(r, "if_nm", set->if_nm);
+    for (size_t i = 0; i < set->n_val; i++) {
+        cJSON_AddItemToArray(val, cJSON_CreateString(fnr_path_base(set->val[i].name)));
     }
     cJSON_AddItemToObject(r, "validation_tiles", val);
     cJSON_AddItemToObject(r, "images", images);

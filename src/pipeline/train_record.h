@@ -5,14 +5,13 @@
 
 #include <cjson/cJSON.h>
 
-#include "src/pipeline/pairs.h"
 #include "src/pipeline/run.h"
 #include "src/pipeline/stage_train.h"
+#include "src/pipeline/train_set.h"
 
 /* Program, settings, digests of the projects and of every image.  Files are named without their folders: weights are passed on,
  * and folders tell about people and machines.  Reads all files once.  Caller deletes; NULL when cancelled. */
-cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const fnr_placements *placements, const fnr_training_set *pairs,
-                             fnr_error *err);
+cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const fnr_train_set *set, fnr_error *err);
 
 /* Is the training that `now` describes the one whose state, with the record `before` (NULL = it has none), lies in `path`?
  * Otherwise the message names the setting or the file that differs. */

@@ -232,6 +232,47 @@ static void bad_requests_are_refused(device d)
     fnr_model_free(&m);
 }
 
+/* Loss and gradient of unequal weights: a weight of 0 leaves that channel's head where it is; weights that are nearly equal nearly
+ * give the plain mean; scaling all of them changes nothing. */
+static void channels_weigh_what_is_asked(device d)
+{
+    enum { OUT = 2 };
+    static float two[OUT * H * W];
+    for (int i = 0; i < H * W; i++) {
+        two[i] = targets[0][i];
+        two[H * W + i] = -0.5f * targets[0][i] + signals[0][i];
+    }
+    const fnr_pair pair = {.name = "two", .d = 1, .h = H, .w = W, .signal = signals[0], .target = two};
+    const fnr_netdesc desc = {2, 1, OUT, 2, 1};
+    const double weights[4][OUT] = {{1, 1}, {3, 3.0001}, {1, 0}, {5, 0}};
+    fnr_error err = {0};
+    fnr_model m[4], fresh;
+    fnr_train_options opt = small_options(6);
+    opt.validate_every = 6;
+    assert_ok(fnr_model_new(&desc, 3, &fresh, &err), err);
+    for (int i = 0; i < 4; i++) {
+        opt.n_channel_weights = OUT;
+        memcpy(opt.channel_weights, weights[i], sizeof weights[i]);
+        assert_ok(fnr_model_new(&desc, 3, &m[i], &err), err);
+        assert_ok(fnr_train(d.be, d.device, &m[i], &pair, 1, &pair, 1, &opt, NULL, NULL, NULL, &err), err);
+    }
+    const fnr_param *head = &fresh.graph.params[fnr_graph_find_param(&fresh.graph, "conv_out.weight")];
+    const size_t half = head->count / OUT; /* of the first channel */
+    assert_at_most(fabs(m[0].history[0].loss / m[1].history[0].loss - 1), 1e-4);
+    assert_at_most(fnr_test_rel_l2(m[0].values + head->offset, m[1].values + head->offset, head->count), 1e-3);
+    assert_memory_equal(m[2].values + head->offset + half, fresh.values + head->offset + half, half * sizeof(float));
+    assert_memory_not_equal(m[2].values + head->offset, fresh.values + head->offset, half * sizeof(float));
+    assert_memory_not_equal(m[0].values + head->offset + half, fresh.values + head->offset + half, half * sizeof(float));
+    assert_memory_equal(m[2].values, m[3].values, fresh.graph.param_floats * sizeof(float));
+    opt.n_channel_weights = 3;
+    assert_false(fnr_train(d.be, d.device, &fresh, &pair, 1, NULL, 0, &opt, NULL, NULL, NULL, &err));
+    assert_non_null(strstr(err.message, "3 channel weights for 2 output channels"));
+    for (int i = 0; i < 4; i++) {
+        fnr_model_free(&m[i]);
+    }
+    fnr_model_free(&fresh);
+}
+
 static void volumes_train_too(device d)
 {
     enum { D = 6, N = D * 12 * 10 };
@@ -265,6 +306,7 @@ EACH(a_target_that_is_no_number_stops_with_names)
 EACH(parameters_that_overflow_name_their_step)
 EACH(a_full_disk_ends_training)
 EACH(bad_requests_are_refused)
+EACH(channels_weigh_what_is_asked)
 EACH(volumes_train_too)
 
 int main(void)
@@ -278,6 +320,7 @@ int main(void)
         cmocka_unit_test(parameters_that_overflow_name_their_step_),
         cmocka_unit_test(a_full_disk_ends_training_),
         cmocka_unit_test(bad_requests_are_refused_),
+        cmocka_unit_test(channels_weigh_what_is_asked_),
         cmocka_unit_test(volumes_train_too_),
     };
     return cmocka_run_group_tests(tests, make_problem, NULL);
