@@ -55,7 +55,7 @@ KERNELS := $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard net/cuda/*.cu))
 PLUGINSRC := src/core/err.c src/core/mem.c src/core/rng.c src/core/text.c net/graph.c net/graph_check.c net/shape.c
 PLUGINOBJ := $(PLUGINSRC:%.c=$(BUILD)/pic/%.o)
 # Machine code for A100 and H100/H200; newer GPUs translate the PTX.
-NVFLAGS := -std=c++17 -O3 -lineinfo -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
+NVFLAGS := -std=c++17 -O3 -Werror all-warnings -lineinfo -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
 	   -gencode arch=compute_90,code=compute_90 -Xcompiler -fPIC,-fvisibility=hidden
 
 LIBSRC  := $(wildcard src/core/*.c src/image/*.c src/geom/*.c src/pipeline/*.c src/sim/*.c net/*.c net/ref/*.c net/onednn/*.c montage/*.c register/*.c)
@@ -80,7 +80,7 @@ help: ## list the targets
 	@echo 'Variables: PREFIX=$(PREFIX)  BUILD=$(BUILD)  SAN=1 (sanitizers)  WERROR=1  CUDA=auto|0|1  CC=gcc|clang'
 
 lib: $(LIB)
-tests: $(TESTS) ## build the unit tests
+tests: $(TESTS) $(EMULATED) ## build the unit tests
 # Tests of some folders only: make test-some AREAS="core net"
 test-some: $(foreach a,$(AREAS),$(filter $(BUILD)/tests/$(a)/%,$(TESTS)))
 benches: $(BENCHES)
@@ -108,7 +108,21 @@ $(BUILD)/%.cu.o: %.cu
 # The CUDA runtime is linked in, so that only the driver and cuDNN must be on the machine; NCCL is loaded when it is needed.
 $(BUILD)/libfnr-cuda.so: $(CUDAOBJ) $(PLUGINOBJ) $(KERNELS)
 	$(CC) -shared $(LDFLAGS) -Wl,--no-undefined -Wl,-soname,$(@F) $^ -L$(CUDA_HOME)/lib64 -lcudart_static $(CUDNN_SO) \
-	    -Wl,-rpath,$(abspath $(dir $(CUDNN_SO))) -ldl -lrt -lpthread -lm -o $@
+	    -Wl,-rpath,$(abspath $(dir $(CUDNN_SO))) -lstdc++ -ldl -lrt -lpthread -lm -o $@
+
+# The backend's C on a pretended GPU (tests/cuda/emulated_*.c), as a plug-in: every test of tests/backend can run on it.
+EMULATED := $(if $(HAVE_CUDA),$(BUILD)/tests/cuda/emulated.so)
+EMULATEDOBJ := $(filter-out $(BUILD)/net/cuda/dnn.o $(BUILD)/net/cuda/nccl.o,$(CUDAOBJ)) $(PLUGINOBJ) \
+	   $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/cuda/emulated_*.c))
+$(BUILD)/tests/cuda/emulated_%.o: CFLAGS += -fPIC -fvisibility=hidden
+$(BUILD)/tests/cuda/emulated.so: $(EMULATEDOBJ)
+	$(CC) -shared $(LDFLAGS) $^ -ldl -lpthread -lm -o $@
+
+# cuDNN itself, asked without a GPU.
+ifneq ($(HAVE_CUDA),)
+$(BUILD)/tests/cuda/test_dnn: $(BUILD)/net/cuda/dnn.o $(BUILD)/net/cuda/gpu.o
+$(BUILD)/tests/cuda/test_dnn: LIBS += -L$(CUDA_HOME)/lib64 -lcudart_static $(CUDNN_SO) -Wl,-rpath,$(abspath $(dir $(CUDNN_SO))) -ldl -lrt
+endif
 
 $(LIB): $(LIBOBJ)
 	@rm -f $@

@@ -19,6 +19,13 @@ size_t fnr_variants(const fnr_variant **out)
     if (cuda) { /* the build holds it; whether a GPU is there shows when it is opened */
         list[n++] = (fnr_variant){.name = "cuda", .ops = cuda};
     }
+    const char *only = getenv("FNR_TEST_BACKEND"); /* one variant: tests/cuda/test_emulated.sh */
+    for (size_t i = 0; only && i < n; i++) {
+        if (strcmp(list[i].name, only) == 0) {
+            list[0] = list[i];
+            n = 1;
+        }
+    }
     *out = list;
     return n;
 }

@@ -1,0 +1,29 @@
+#!/bin/bash
+# The CUDA backend's own logic (layouts, plans, order of work, sums over GPUs) on a pretended GPU, under the tests that every backend
+# has to pass.  Says nothing about the kernels' grids, the driver, cuDNN or speed: tests/cuda/gpu.sh does, where there is a GPU.
+. tests/support/tap.sh
+build=$(dirname "$FNR_EXE")
+export FNR_CUDA_PLUGIN=$build/tests/cuda/emulated.so FNR_TEST_BACKEND=cuda
+
+emulate() { # program [variable=value...]
+    [ -e "$FNR_CUDA_PLUGIN" ] || skip "no CUDA headers: the backend was not built" || return
+    local program=$1
+    shift
+    if ! env "$@" "$build/tests/$program" >"$scratch/log" 2>&1; then
+        sed 's/^/# /' "$scratch/log" | grep -v '^# ok' | tail -n 20
+        fail "$program fails on the pretended GPU"
+    fi
+    ! grep -q 'skipped:.*does not open' "$scratch/log" || fail "the pretended GPU does not open"
+}
+convolutions() { emulate backend/test_conv; }
+operations() { emulate backend/test_ops; }
+contract() { emulate backend/test_contract; }
+parity_with_ref() { emulate backend/test_parity; }
+recorded_networks() {
+    need_shared fixtures/net64 || return
+    emulate backend/test_fixtures FNR_TEST_RECORD=2d_m4d2
+    emulate backend/test_fixtures FNR_TEST_RECORD=3d_m4d2
+}
+two_gpus() { emulate cuda/test_team; }
+
+tap_run convolutions operations contract parity_with_ref recorded_networks two_gpus
