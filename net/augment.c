@@ -3,8 +3,8 @@
 #include <math.h>
 #include <stddef.h>
 
-#include "net/reflect.h"
 #include "net/sampler.h"
+#include "src/core/reflect.h"
 
 /* Sigmas from the centre to the last tap. */
 #define BLUR_REACH 3

@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/reflect.h"
 #include "net/tile_net.h"
 #include "net/tiling.h"
 #include "src/core/mem.h"
+#include "src/core/reflect.h"
 
 #define DEFAULT_MAX_BYTES ((size_t)1 << 30)
 /* Extents of the program that is made to learn what a pixel costs in memory. */

@@ -4,20 +4,8 @@
 #include <stdlib.h>
 
 #include "src/core/mem.h"
+#include "src/core/reflect.h"
 #include "src/core/threads.h"
-
-int fnr_reflect_index(long i, int n)
-{
-    if (n == 1) {
-        return 0;
-    }
-    const long period = 2L * n - 2;
-    i %= period;
-    if (i < 0) {
-        i += period;
-    }
-    return (int)(i < n ? i : period - i);
-}
 
 /* Keys 1981, a = -0.5: interpolating, third-order accurate. */
 static double keys_cubic(double t)
@@ -74,7 +62,7 @@ static void needed_range(const axis_kernel *k, int count, int n, int *lo, int *h
     *lo = n - 1;
     *hi = 1;
     for (long i = k->first[0]; i <= last; i++) {
-        const int r = fnr_reflect_index(i, n);
+        const int r = fnr_reflect(i, n);
         *lo = r < *lo ? r : *lo;
         *hi = r + 1 > *hi ? r + 1 : *hi;
     }
@@ -101,7 +89,7 @@ static void horizontal_row(void *ctx, size_t y)
         const bool inside = first >= 0 && first + p->kx->taps <= p->src_w;
         float sum = 0;
         for (int j = 0; j < p->kx->taps; j++) {
-            const float v = in[(inside ? (int)(first + j) : fnr_reflect_index(first + j, p->src_w)) - p->x0];
+            const float v = in[(inside ? (int)(first + j) : fnr_reflect(first + j, p->src_w)) - p->x0];
             sum += weights[j] * (isfinite(v) ? v : p->fill);
         }
         out[x] = sum;
@@ -117,7 +105,7 @@ static void vertical_row(void *ctx, size_t y)
         out[x] = 0;
     }
     for (int j = 0; j < p->ky->taps; j++) {
-        const int row = fnr_reflect_index(p->ky->first[y] + j, p->src_h) - p->y0;
+        const int row = fnr_reflect(p->ky->first[y] + j, p->src_h) - p->y0;
         const float *in = &p->rows[(size_t)row * (size_t)p->w];
         for (int x = 0; x < p->w; x++) {
             out[x] += weights[j] * in[x];

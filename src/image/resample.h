@@ -11,7 +11,4 @@
  * taken as `fill`. */
 bool fnr_resample(fnr_raster *src, double f, float fill, int x, int y, int w, int h, float *dst, fnr_error *err);
 
-/* Index i folded into [0, n) by reflection without repeating the edge: -1 -> 1, n -> n - 2. */
-int fnr_reflect_index(long i, int n);
-
 #endif

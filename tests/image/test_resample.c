@@ -90,24 +90,12 @@ static void keeps_constants_and_fills_nan(void **state)
     fnr_raster_release(&r);
 }
 
-static void reflects_without_repeating_the_edge(void **state)
-{
-    (void)state;
-    static const int expected[] = {2, 3, 2, 1, 0, 1, 2, 3, 2, 1, 0, 1}; /* indices -4 .. 7 in four pixels */
-    for (int i = -4; i < 8; i++) {
-        assert_int_equal(fnr_reflect_index(i, 4), expected[i + 4]);
-    }
-    assert_int_equal(fnr_reflect_index(-5, 1), 0);
-    assert_int_equal(fnr_reflect_index(1000001, 2), 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(matches_pillow),
         cmocka_unit_test(rectangles_join_without_seams),
         cmocka_unit_test(keeps_constants_and_fills_nan),
-        cmocka_unit_test(reflects_without_repeating_the_edge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

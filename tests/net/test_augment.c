@@ -2,7 +2,6 @@
 #include "tests/support/support.h"
 
 #include "net/augment.h"
-#include "net/reflect.h"
 #include "net/sampler.h"
 
 static void noise_has_its_level(void **state)
@@ -59,23 +58,12 @@ static void gamma_bends_without_breaking(void **state)
     assert_at_most(fabs((double)plane[3] - 2 * (exp(4) - 1)), 1e-4);
 }
 
-static void reflection_repeats(void **state)
-{
-    (void)state;
-    static const int expected[] = {2, 1, 0, 1, 2, 1, 0, 1, 2}; /* n = 3, from -2 */
-    for (int i = 0; i < 9; i++) {
-        assert_int_equal(fnr_reflect(i - 2, 3), expected[i]);
-        assert_int_equal(fnr_reflect(i - 4, 1), 0);
-        assert_int_equal(fnr_reflect(i - 4, 2), i % 2);
-    }
-}
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(noise_has_its_level),
         cmocka_unit_test(blur_matches_scipy),
         cmocka_unit_test(gamma_bends_without_breaking),
-        cmocka_unit_test(reflection_repeats),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
