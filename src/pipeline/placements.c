@@ -107,6 +107,16 @@ static bool add(fnr_placements *all, const fnr_t2_patch *em, const fnr_t2_patch 
     return p->em_path && p->mbp_path;
 }
 
+/* A file that was resized since it was placed lies in the wrong place, and nobody can tell from the project alone. */
+static void compare_size(const fnr_t2_project *project, const fnr_t2_patch *p, fnr_log *log)
+{
+    fnr_tiff_info file;
+    if (p->o_width > 0 && fnr_tiff_probe(p->file_path, &file, NULL) && (file.w != p->o_width || file.h != p->o_height)) {
+        fnr_log_warn(log, "%s: patch \"%s\" was placed as %d x %d px, but %s has %d x %d px: the file's pixels are used where the project puts them; "
+                     "if the file was resized since, place it again", project->path, p->title, p->o_width, p->o_height, p->file_path, file.w, file.h);
+    }
+}
+
 static bool take_patch(fnr_placements *all, const fnr_t2_project *project, const fnr_t2_patch *em, const fnr_config *config, fnr_log *log,
                        fnr_error *err)
 {
@@ -149,6 +159,9 @@ bool fnr_placements_read(const char *const *projects, size_t n, const fnr_config
         size_t em_patches = 0;
         for (size_t i = 0; i < project.n_patches && ok; i++) {
             const fnr_t2_patch *p = &project.patches[i];
+            if (log && p->visible) {
+                compare_size(&project, p, log);
+            }
             if (p->visible && !fnr_patch_is_mbp(p, config->images.mbp_match)) {
                 em_patches++;
                 ok = take_patch(&all, &project, p, config, log, err);
