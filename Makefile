@@ -184,7 +184,7 @@ fuzz: ## fuzz the readers of foreign files (needs clang): SECONDS=60 for each of
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)
 
-bench-wrong: $(EXE) $(BUILD)/tests/bench/bench_wrong_montage ## register against wrong, mirrored and scrambled montages: nothing may be called good
+bench-wrong: $(EXE) $(BUILD)/tests/bench/bench_change_montage ## register against wrong, mirrored and scrambled montages: nothing may be called good
 	@tests/bench/bench_wrong.sh $(BUILD)
 
 bench-paper90: $(EXE) ## compare the paper's own 90 registrations with its two annotators

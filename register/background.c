@@ -12,6 +12,14 @@
 static const double low_quantile = 0.25;
 static const double smooth_cells = 1.5; /* standard deviation of the final smoothing */
 
+void fnr_background_read_row(const fnr_view *montage, int y, bool invert, float *row)
+{
+    fnr_grid_read_row(montage, y, row);
+    for (int x = 0; invert && x < montage->w; x++) {
+        row[x] = -row[x];
+    }
+}
+
 /* Low quantile of the finite pixels of every cell in one row of cells; NaN where a cell has none.  rows: cell_rows x w floats. */
 static void quantile_row(const float *rows, int w, int cell_rows, int cell, float *scratch, float *out, int cells)
 {
@@ -31,7 +39,7 @@ static void quantile_row(const float *rows, int w, int cell_rows, int cell, floa
     }
 }
 
-static bool quantiles(const fnr_view *m, int cell, fnr_grid *g, fnr_error *err)
+static bool quantiles(const fnr_view *m, int cell, bool invert, fnr_grid *g, fnr_error *err)
 {
     float *rows = fnr_alloc_aligned((size_t)m->w * (size_t)cell, sizeof *rows, "background rows", err);
     float *scratch = fnr_alloc_aligned((size_t)cell * (size_t)cell, sizeof *scratch, "background samples", err);
@@ -39,7 +47,7 @@ static bool quantiles(const fnr_view *m, int cell, fnr_grid *g, fnr_error *err)
     for (int cy = 0; ok && cy < g->h; cy++) {
         const int y0 = cy * cell, n = y0 + cell < m->h ? cell : m->h - y0;
         for (int y = 0; y < n; y++) {
-            fnr_grid_read_row(m, y0 + y, rows + (size_t)y * (size_t)m->w);
+            fnr_background_read_row(m, y0 + y, invert, rows + (size_t)y * (size_t)m->w);
         }
         quantile_row(rows, m->w, n, cell, scratch, g->px + (size_t)cy * (size_t)g->w, g->w);
     }
@@ -70,13 +78,13 @@ static void median_filter(const fnr_grid *src, int r, fnr_grid *dst)
     }
 }
 
-bool fnr_background_fit(const fnr_view *montage, int cell, fnr_background *out, fnr_error *err)
+bool fnr_background_fit(const fnr_view *montage, int cell, bool invert, fnr_background *out, fnr_error *err)
 {
-    fnr_background b = {.cell = cell};
+    fnr_background b = {.cell = cell, .invert = invert};
     fnr_grid low = {0}, middle = {0};
     const int w = (montage->w + cell - 1) / cell, h = (montage->h + cell - 1) / cell;
     bool ok = fnr_grid_new(&low, w, h, "background cells", err) && fnr_grid_new(&middle, w, h, "background cells", err) &&
-              fnr_grid_new(&b.grid, w, h, "background cells", err) && quantiles(montage, cell, &low, err);
+              fnr_grid_new(&b.grid, w, h, "background cells", err) && quantiles(montage, cell, invert, &low, err);
     if (ok) {
         median_filter(&low, 2, &middle);
         const fnr_view src = fnr_view_f32(middle.px, w, h);

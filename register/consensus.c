@@ -3,17 +3,17 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "register/deform.h"
 #include "src/core/mem.h"
 
 /* Hypotheses come from single tiles, whose rotation may be off by a degree or two: far tiles are looked for in a wider circle. */
 static const double first_gate = 4;      /* times the tolerance */
-static const double smoothing_tiles = 1.5; /* reach of the residual deformation shared by neighbours [tiles] */
-static const double deformation_prior = 0.3; /* weight of "no local deviation" against one neighbour at distance zero */
 enum { REFITS = 4 };
 
 fnr_consensus_options fnr_consensus_defaults(void)
 {
-    return (fnr_consensus_options){.tolerance_px = 4, .min_score = 0.2, .least_sd_px = 0.3, .min_independent = 2.5};
+    return (fnr_consensus_options){.tolerance_px = 4, .min_score = 0.2, .least_sd_px = 0.3, .min_independent = 2.5,
+                                   .model = FNR_MODEL_SIMILARITY, .nominal_scale = 0.1, .if_nm = 100};
 }
 
 static fnr_transform shift_to_section(const fnr_consensus_tile *t, double sign)
@@ -95,23 +95,25 @@ static double weight_of(const fnr_consensus_tile *t, const fnr_consensus_options
     return 1 / (opt->least_sd_px * opt->least_sd_px + sd * sd);
 }
 
-/* Least squares over the corners of the chosen places. */
+/* Least squares over the corners of the chosen places.  A rigid section keeps its nominal scale: it is fitted to points that have it. */
 static bool fit_section(const fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_transform *section, fnr_error *err)
 {
     fnr_point *from = fnr_calloc(4 * n, sizeof *from, "section fit", err), *to = fnr_calloc(4 * n, sizeof *to, "section fit", err);
     double *weights = fnr_calloc(4 * n, sizeof *weights, "section fit", err);
+    const double unit = opt->model == FNR_MODEL_RIGID ? opt->nominal_scale : 1;
     size_t m = 0;
     bool ok = from && to && weights;
     for (size_t i = 0; ok && i < n; i++) {
         const fnr_consensus_tile *t = &tiles[i];
         for (int k = 0; t->chosen >= 0 && k < 4; k++) {
             const fnr_point p = {k & 1 ? t->w - 1 : 0, k & 2 ? t->h - 1 : 0};
-            from[m] = (fnr_point){p.x + t->x, p.y + t->y};
+            from[m] = (fnr_point){unit * (p.x + t->x), unit * (p.y + t->y)};
             to[m] = fnr_transform_apply(&t->places[t->chosen], p);
             weights[m++] = weight_of(t, opt);
         }
     }
-    ok = ok && fnr_transform_fit(FNR_MODEL_SIMILARITY, from, to, weights, m, section, err);
+    ok = ok && fnr_transform_fit((fnr_model_kind)opt->model, from, to, weights, m, section, err);
+    section->m00 *= unit, section->m01 *= unit, section->m10 *= unit, section->m11 *= unit;
     section->from = FNR_FRAME_SECTION;
     section->to = FNR_FRAME_IF;
     free(from);
@@ -195,71 +197,103 @@ static fnr_transform best_hypothesis(fnr_consensus_tile *tiles, size_t n, const 
     return best;
 }
 
-/* Where the section and the deviation of the neighbours put tile `which`, without its own place. */
-static fnr_transform predict(const fnr_consensus_tile *tiles, size_t n, size_t which, const fnr_transform *section,
-                             const fnr_consensus_options *opt)
+static double turn_between(const fnr_transform *from, const fnr_transform *to)
 {
-    const fnr_consensus_tile *t = &tiles[which];
-    const fnr_point c = {t->x + tile_centre(t).x, t->y + tile_centre(t).y};
-    double weight = deformation_prior, dx = 0, dy = 0;
-    for (size_t i = 0; i < n; i++) {
-        const fnr_consensus_tile *o = &tiles[i];
-        if (i == which || o->chosen < 0) {
-            continue;
-        }
-        const fnr_point oc = tile_centre(o), expected = fnr_transform_apply(section, (fnr_point){o->x + oc.x, o->y + oc.y});
-        const fnr_point found = fnr_transform_apply(&o->places[o->chosen], oc);
-        const double reach = smoothing_tiles * sqrt((double)t->w * t->h);
-        const double far = hypot(o->x + oc.x - c.x, o->y + oc.y - c.y) / reach;
-        const double w = exp(-0.5 * far * far) * weight_of(o, opt) * opt->least_sd_px * opt->least_sd_px;
-        weight += w;
-        dx += w * (found.x - expected.x);
-        dy += w * (found.y - expected.y);
+    const double degrees = fnr_transform_rotation_deg(to) - fnr_transform_rotation_deg(from);
+    return (degrees - 360 * round(degrees / 360)) * 3.14159265358979323846 / 180;
+}
+
+static bool is_zero(const double cov[16])
+{
+    double sum = 0;
+    for (int i = 0; i < 16; i++) {
+        sum += fabs(cov[i]);
     }
-    fnr_transform out = tile_under(t, section);
-    out.m02 += dx / weight;
-    out.m12 += dy / weight;
-    return out;
+    return sum == 0;
 }
 
-static double wrapped_deg(double d)
+/* The tile's chosen place relative to where the section has it. */
+static void measure(const fnr_consensus_tile *t, const fnr_transform *expected, fnr_deform_tile *d)
 {
-    return d - 360 * round(d / 360);
+    const fnr_transform *place = &t->places[t->chosen];
+    const fnr_point p = fnr_transform_apply(place, tile_centre(t)), q = fnr_transform_apply(expected, tile_centre(t));
+    d->known = true;
+    d->value[0] = p.x - q.x;
+    d->value[1] = p.y - q.y;
+    d->value[2] = turn_between(expected, place);
+    d->value[3] = log(fnr_transform_scale(place) / fnr_transform_scale(expected));
+    for (int i = 0; i < 16; i++) {
+        d->cov[i] = t->cov[t->chosen][i];
+    }
+    if (is_zero(d->cov)) {
+        const double radius = 0.4 * hypot(t->w, t->h) * fnr_transform_scale(expected), sd = t->sd_px[t->chosen];
+        d->cov[0] = d->cov[5] = 0.25 * sd * sd; /* half of the squared displacement comes from the shift, half from turn and scale */
+        d->cov[10] = d->cov[15] = 0.25 * sd * sd / (radius * radius);
+    }
 }
 
-/* Predicts every tile from the others and measures how well that does where the answer is known. */
-static bool cross_validate(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_consensus *out, fnr_error *err)
+static fnr_deform_tile as_deformed(const fnr_consensus_tile *t, const fnr_transform *section)
 {
-    double centre = 0, rotation = 0, scale = 0, weight = 0;
+    const fnr_transform expected = tile_under(t, section);
+    fnr_deform_tile d = {.centre = fnr_transform_apply(&expected, tile_centre(t)),
+                         .half_x = {0.5 * t->w * expected.m00, 0.5 * t->w * expected.m10},
+                         .half_y = {0.5 * t->h * expected.m01, 0.5 * t->h * expected.m11}};
+    if (t->chosen >= 0) {
+        measure(t, &expected, &d);
+    }
+    return d;
+}
+
+/* How well the others predict a tile, where the answer is known; badly known places would make the section look worse than it is. */
+static double cross_validated_sd(const fnr_consensus_tile *tiles, const fnr_deform_tile *d, const size_t *which, size_t n,
+                                 const fnr_consensus_options *opt)
+{
+    double sum = 0, weight = 0;
     for (size_t i = 0; i < n; i++) {
-        fnr_consensus_tile *t = &tiles[i];
-        t->has_prediction = t->on_grid;
-        if (!t->on_grid) {
-            continue;
-        }
-        const int own = t->chosen;
-        fnr_transform without = out->section;
-        t->chosen = -1;
-        if (own >= 0 && !fit_section(tiles, n, opt, &without, err)) {
-            return false;
-        }
-        t->predicted = predict(tiles, n, i, &without, opt);
-        t->chosen = own;
-        if (own >= 0) {
-            const fnr_point p = fnr_transform_apply(&t->predicted, tile_centre(t)), q = fnr_transform_apply(&t->places[own], tile_centre(t));
-            const double turn = wrapped_deg(fnr_transform_rotation_deg(&t->places[own]) - fnr_transform_rotation_deg(&t->predicted));
-            const double stretch = log(fnr_transform_scale(&t->places[own]) / fnr_transform_scale(&t->predicted));
-            const double w = weight_of(t, opt); /* badly known places would make the section look worse than it is */
-            centre += w * ((p.x - q.x) * (p.x - q.x) + (p.y - q.y) * (p.y - q.y));
-            rotation += w * turn * turn;
-            scale += w * stretch * stretch;
+        if (d[i].known) {
+            const double dx = d[i].value[0] - d[i].mean[0], dy = d[i].value[1] - d[i].mean[1], w = weight_of(&tiles[which[i]], opt);
+            sum += w * (dx * dx + dy * dy);
             weight += w;
         }
     }
-    out->sd_px = sqrt(centre / (2 * weight));
-    out->sd_rotation_deg = sqrt(rotation / weight);
-    out->sd_log_scale = sqrt(scale / weight);
-    return true;
+    return weight > 0 ? sqrt(sum / (2 * weight)) : 0;
+}
+
+bool fnr_consensus_predict(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_consensus *out, fnr_error *err)
+{
+    fnr_deform_tile *d = fnr_calloc(n, sizeof *d, "tiles of a section", err);
+    size_t *which = fnr_calloc(n, sizeof *which, "tiles of a section", err), m = 0;
+    fnr_deform_model model;
+    bool ok = d && which && fit_section(tiles, n, opt, &out->section, err);
+    for (size_t i = 0; ok && i < n; i++) {
+        if (tiles[i].on_grid) {
+            which[m] = i;
+            d[m++] = as_deformed(&tiles[i], &out->section);
+        }
+    }
+    const int parameters = opt->model == FNR_MODEL_RIGID ? 3 : opt->model == FNR_MODEL_AFFINE ? 6 : 4;
+    ok = ok && fnr_deform_predict(d, m, opt->if_nm, parameters, &model, err);
+    for (size_t i = 0; ok && i < m; i++) {
+        fnr_consensus_tile *t = &tiles[which[i]];
+        const fnr_transform expected = tile_under(t, &out->section);
+        t->has_prediction = true;
+        if (opt->model == FNR_MODEL_RIGID) {
+            d[i].mean[3] = 0;
+        }
+        t->predicted = fnr_transform_moved(&expected, t->w, t->h, d[i].mean);
+        for (int k = 0; k < 16; k++) {
+            t->predicted_cov[k] = d[i].mean_cov[k];
+        }
+    }
+    if (ok) {
+        out->sd_px = cross_validated_sd(tiles, d, which, m, opt);
+        out->log_scale_bias = model.log_scale_bias;
+        out->deformation_px = model.sd_px;
+        out->deformation_reach_px = model.reach_px;
+    }
+    free(d);
+    free(which);
+    return ok;
 }
 
 static int count_chosen(const fnr_consensus_tile *tiles, size_t n)
@@ -296,7 +330,7 @@ bool fnr_consensus_find(fnr_consensus_tile *tiles, size_t n, const fnr_consensus
         return false;
     }
     c.found = c.agreeing >= 3 && c.independent >= opt->min_independent;
-    if (c.found && !cross_validate(tiles, n, opt, &c, err)) {
+    if (c.found && !fnr_consensus_predict(tiles, n, opt, &c, err)) {
         return false;
     }
     *out = c;

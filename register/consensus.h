@@ -18,10 +18,12 @@ typedef struct {
     fnr_transform places[FNR_CONSENSUS_PLACES]; /* TILE -> IF */
     double scores[FNR_CONSENSUS_PLACES];        /* in [-1, 1] */
     double sd_px[FNR_CONSENSUS_PLACES];         /* how well each place is known [IF px] */
+    double cov[FNR_CONSENSUS_PLACES][16];       /* of {centre x, y [IF px], rotation [rad], log scale}; all 0: taken from sd_px */
     /* Out. */
     int chosen;              /* the place that agrees with the section, -1 none */
     bool has_prediction;     /* the section says where this tile lies */
-    fnr_transform predicted; /* TILE -> IF, from the other tiles only */
+    fnr_transform predicted; /* TILE -> IF, from the other tiles only ... */
+    double predicted_cov[16]; /* ... and how far it may be off */
 } fnr_consensus_tile;
 
 typedef struct {
@@ -29,6 +31,9 @@ typedef struct {
     double min_score;       /* places below it have no say */
     double least_sd_px;     /* no place counts as known better than this: the section is deformed */
     double min_independent; /* least support, in tiles' worth of section area that does not overlap */
+    int model;              /* fnr_model_kind of the section */
+    double nominal_scale;   /* IF px per EM px, which a rigid section keeps */
+    double if_nm;
 } fnr_consensus_options;
 
 typedef struct {
@@ -37,9 +42,9 @@ typedef struct {
     int agreeing;          /* tiles with a chosen place */
     double independent;    /* area they cover together, in tiles */
     double rival;          /* support of the best other place of the section, relative to this one's: near 1 = ambiguous */
-    /* Cross-validated: how far the chosen places lie from what the other tiles predict (rms per axis, by inverse variance). */
-    double sd_px;           /* of the tile's centre [IF px] */
-    double sd_rotation_deg, sd_log_scale;
+    double sd_px;             /* cross-validated: how far the chosen places' centres lie from what the other tiles predict (rms per axis) */
+    double deformation_px, deformation_reach_px; /* of the section beyond that (deform.h) */
+    double log_scale_bias;    /* that the tiles' own fits have in common; predictions are free of it, places are not */
 } fnr_consensus;
 
 fnr_consensus_options fnr_consensus_defaults(void);
@@ -47,9 +52,14 @@ fnr_consensus_options fnr_consensus_defaults(void);
 /* Finds the similarity SECTION -> IF that most tiles support with one of their places, chooses those places, and predicts every
  * tile on the grid from the others.  Tiles off the grid are left alone.  Deterministic. */
 bool fnr_consensus_find(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_consensus *out, fnr_error *err);
+/* The section and the predictions again, after places or choices were changed. */
+bool fnr_consensus_predict(fnr_consensus_tile *tiles, size_t n, const fnr_consensus_options *opt, fnr_consensus *out, fnr_error *err);
+
+/* t moved in the montage: its centre by change[0], change[1], turned about it by change[2] rad, enlarged by exp(change[3]). */
+fnr_transform fnr_transform_moved(const fnr_transform *t, int w, int h, const double change[4]);
 
 /* Two estimates of one similarity, each with a covariance of {centre x, y [IF px], rotation [rad], log scale} about the tile's
- * centre (row-major 4 x 4): the inverse-variance mean and its covariance.  Fails when a covariance is not positive definite. */
+ * centre (row-major 4 x 4): the inverse-variance mean and its covariance; a shear is a's.  Fails when a covariance is not positive definite. */
 bool fnr_fuse_similarities(const fnr_transform *a, const double cov_a[16], const fnr_transform *b, const double cov_b[16], int w, int h,
                            fnr_transform *out, double cov_out[16], fnr_error *err);
 

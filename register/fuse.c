@@ -52,6 +52,20 @@ static bool fuse(const double a[N], const double cov_a[N * N], const double b[N]
     return true;
 }
 
+fnr_transform fnr_transform_moved(const fnr_transform *t, int w, int h, const double change[4])
+{
+    const fnr_point c = {(w - 1) / 2.0, (h - 1) / 2.0}, to = fnr_transform_apply(t, c);
+    const double a = exp(change[3]) * cos(change[2]), b = exp(change[3]) * sin(change[2]);
+    fnr_transform out = *t;
+    out.m00 = a * t->m00 - b * t->m10;
+    out.m10 = b * t->m00 + a * t->m10;
+    out.m01 = a * t->m01 - b * t->m11;
+    out.m11 = b * t->m01 + a * t->m11;
+    out.m02 = to.x + change[0] - out.m00 * c.x - out.m01 * c.y;
+    out.m12 = to.y + change[1] - out.m10 * c.x - out.m11 * c.y;
+    return out;
+}
+
 bool fnr_fuse_similarities(const fnr_transform *a, const double cov_a[16], const fnr_transform *b, const double cov_b[16], int w, int h,
                            fnr_transform *out, double cov_out[16], fnr_error *err)
 {
@@ -68,12 +82,7 @@ bool fnr_fuse_similarities(const fnr_transform *a, const double cov_a[16], const
     if (!ok) {
         return fnr_fail(err, FNR_E_NUMERIC, "a covariance is not positive definite");
     }
-    const double scale = fnr_transform_scale(a) * exp(x[3]), angle = fnr_transform_rotation_deg(a) + x[2] / degree;
-    fnr_transform t = fnr_transform_similarity(scale, angle, 0, 0, a->from, a->to);
-    const fnr_point q = fnr_transform_apply(&t, c);
-    t.m02 = pa.x + x[0] - q.x;
-    t.m12 = pa.y + x[1] - q.y;
-    *out = t;
+    *out = fnr_transform_moved(a, w, h, x);
     return true;
 }
 

@@ -32,6 +32,7 @@ typedef struct {
     size_t capacity;
     float *block;                                    /* owned */
     float *value, *valid, *drawn, *weight, *gx, *gy; /* capacity floats each */
+    float *image, *mass, *work, *row[FNR_POSE_PARAMETERS]; /* of normal.h */
 } fnr_scratch;
 bool fnr_scratch_fit(fnr_scratch *s, size_t pixels, fnr_error *err);
 void fnr_scratch_free(fnr_scratch *s);
@@ -39,6 +40,7 @@ void fnr_scratch_free(fnr_scratch *s);
 typedef struct {
     fnr_pose pose;
     double score;
+    double detail;  /* the same without each image's local mean: what the fine fit maximises; 0 before it */
     double overlap; /* fraction of the tile's area on montage pixels */
 } fnr_hit;
 

@@ -4,6 +4,12 @@
 #include <math.h>
 #include <string.h>
 
+#include "src/cv/cv.h"
+
+/* Standard deviation of the neighbourhood whose mean is taken away, about a sheath's thickness; measured in README.md.  Levels whose
+ * pixels are too large for it take one mean from all. */
+static const double local_nm = 400, least_local_px = 2;
+
 bool fnr_normal_solve(const fnr_normal *n, int size, double lambda, double x[FNR_NORMAL_UNKNOWNS])
 {
     double l[FNR_NORMAL_UNKNOWNS][FNR_NORMAL_UNKNOWNS] = {{0}};
@@ -40,22 +46,6 @@ bool fnr_normal_solve(const fnr_normal *n, int size, double lambda, double x[FNR
     return true;
 }
 
-void fnr_normal_sums(const fnr_scratch *s, size_t n, fnr_sums *sums, double *area)
-{
-    *sums = (fnr_sums){0};
-    *area = 0;
-    for (size_t k = 0; k < n; k++) {
-        const double w = (double)s->weight[k] * (double)s->valid[k], t = s->drawn[k], i = s->value[k];
-        *area += s->weight[k];
-        sums->n += w;
-        sums->t += w * t;
-        sums->i += w * i;
-        sums->tt += w * t * t;
-        sums->ii += w * i * i;
-        sums->ti += w * t * i;
-    }
-}
-
 /* Derivatives of the position u = M (q - c) in the tile by the pose's parameters. */
 static void position_derivatives(const fnr_pose *p, double dx, double dy, double du[FNR_POSE_PARAMETERS],
                                  double dv[FNR_POSE_PARAMETERS])
@@ -69,55 +59,129 @@ static void position_derivatives(const fnr_pose *p, double dx, double dy, double
     du[5] = v, dv[5] = u;
 }
 
-static void add_pixel(fnr_normal *eq, int parameters, double w, double residual, const double row[FNR_NORMAL_UNKNOWNS])
+static fnr_sums sums_of(const float *weight, const float *t, const float *i, size_t n)
 {
-    const int size = parameters + 2;
-    for (int i = 0; i < size; i++) {
-        const double wr = w * row[i];
-        eq->g[i] += wr * residual;
-        for (int j = 0; j <= i; j++) {
-            eq->h[i][j] += wr * row[j];
+    fnr_sums s = {0};
+    for (size_t k = 0; k < n; k++) {
+        const double w = weight[k], a = t[k], b = i[k];
+        s.n += w;
+        s.t += w * a;
+        s.i += w * b;
+        s.tt += w * a * a;
+        s.ii += w * b * b;
+        s.ti += w * a * b;
+    }
+    return s;
+}
+
+static bool blur(const fnr_window *win, double sd, float *px, fnr_error *err)
+{
+    const fnr_view src = fnr_view_f32(px, win->w, win->h);
+    fnr_view dst = src;
+    return fnr_cv_blur(&src, sd, &dst, err);
+}
+
+/* x -= its weighted mean around each pixel; 0 where there is no weight.  sd 0: one mean. */
+static bool centre(const fnr_window *win, const fnr_scratch *s, double sd, float *x, fnr_error *err)
+{
+    const size_t n = (size_t)win->w * (size_t)win->h;
+    if (sd == 0) {
+        double sum = 0, mass = 0;
+        for (size_t k = 0; k < n; k++) {
+            sum += (double)s->weight[k] * (double)x[k];
+            mass += (double)s->weight[k];
+        }
+        const float mean = mass > 0 ? (float)(sum / mass) : 0;
+        for (size_t k = 0; k < n; k++) {
+            x[k] = s->weight[k] > 0 ? x[k] - mean : 0;
+        }
+        return true;
+    }
+    for (size_t k = 0; k < n; k++) {
+        s->work[k] = s->weight[k] * x[k];
+    }
+    if (!blur(win, sd, s->work, err)) {
+        return false;
+    }
+    for (size_t k = 0; k < n; k++) {
+        x[k] = s->weight[k] > 0 ? x[k] - s->work[k] / s->mass[k] : 0;
+    }
+    return true;
+}
+
+static void fill_rows(const fnr_view_of_pose *v, const fnr_scratch *s)
+{
+    for (int j = 0; j < v->win.h; j++) {
+        for (int i = 0; i < v->win.w; i++) {
+            const size_t k = (size_t)j * (size_t)v->win.w + (size_t)i;
+            double du[FNR_POSE_PARAMETERS], dv[FNR_POSE_PARAMETERS];
+            position_derivatives(&v->pose, fnr_level_to_full(v->win.x + i, v->level) - v->pose.cx,
+                                 fnr_level_to_full(v->win.y + j, v->level) - v->pose.cy, du, dv);
+            for (int q = 0; q < v->parameters; q++) {
+                s->row[q][k] = (float)((double)s->gx[k] * du[q] + (double)s->gy[k] * dv[q]);
+            }
         }
     }
 }
 
-fnr_normal_frame fnr_normal_frame_of(const fnr_pose *pose, const fnr_window *win, int level, int parameters, const fnr_sums *sums)
+bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool rows, fnr_view_of_pose *v, fnr_error *err)
 {
-    const double vt = sums->tt - sums->t * sums->t / sums->n, cov = sums->ti - sums->t * sums->i / sums->n, gain = cov / vt;
-    return (fnr_normal_frame){.pose = *pose, .win = *win, .level = level, .parameters = parameters, .gain = gain,
-                              .offset = (sums->i - gain * sums->t) / sums->n};
+    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
+    const double px_nm = m->target->if_nm * (double)(1 << v->level), reach = local_nm / px_nm, sd = reach < least_local_px ? 0 : reach;
+    double area = 0;
+    if (rows) {
+        fnr_template_draw_gradient(m->tpl, &v->pose, &v->win, s->drawn, s->weight, s->gx, s->gy);
+    } else {
+        fnr_template_draw(m->tpl, &v->pose, &v->win, s->drawn, s->weight);
+    }
+    for (size_t k = 0; k < n; k++) {
+        area += (double)s->weight[k];
+        s->weight[k] *= s->valid[k];
+        s->mass[k] = s->weight[k];
+        s->image[k] = s->value[k];
+    }
+    v->global = sums_of(s->weight, s->drawn, s->value, n);
+    v->overlap = area > 0 ? v->global.n / area : 0;
+    if (sd > 0 && !blur(&v->win, sd, s->mass, err)) {
+        return false;
+    }
+    if (!centre(&v->win, s, sd, s->image, err) || !centre(&v->win, s, sd, s->drawn, err)) {
+        return false;
+    }
+    v->detail = sums_of(s->weight, s->drawn, s->image, n);
+    v->gain = v->detail.tt > 0 ? v->detail.ti / v->detail.tt : 0;
+    if (rows) {
+        fill_rows(v, s);
+        for (int q = 0; q < v->parameters; q++) {
+            if (!centre(&v->win, s, sd, s->row[q], err)) {
+                return false;
+            }
+        }
+    }
+    return true;
 }
 
-double fnr_normal_row(const fnr_normal_frame *f, const fnr_scratch *s, int i, int j, double row[FNR_NORMAL_UNKNOWNS], double *residual)
+void fnr_normal_make(const fnr_view_of_pose *v, const fnr_scratch *s, fnr_normal *eq)
 {
-    const size_t k = (size_t)j * (size_t)f->win.w + (size_t)i;
-    const double w = (double)s->weight[k] * (double)s->valid[k];
-    if (w <= 0) {
-        return 0;
-    }
-    double du[FNR_POSE_PARAMETERS], dv[FNR_POSE_PARAMETERS];
-    position_derivatives(&f->pose, fnr_level_to_full(f->win.x + i, f->level) - f->pose.cx,
-                         fnr_level_to_full(f->win.y + j, f->level) - f->pose.cy, du, dv);
-    for (int q = 0; q < f->parameters; q++) {
-        row[q] = f->gain * ((double)s->gx[k] * du[q] + (double)s->gy[k] * dv[q]);
-    }
-    row[f->parameters] = s->drawn[k];
-    row[f->parameters + 1] = 1;
-    *residual = (double)s->value[k] - f->gain * (double)s->drawn[k] - f->offset;
-    return w;
-}
-
-void fnr_normal_make(const fnr_pose *pose, const fnr_window *win, int level, int parameters, const fnr_scratch *s, const fnr_sums *sums,
-                     fnr_normal *eq)
-{
-    const fnr_normal_frame f = fnr_normal_frame_of(pose, win, level, parameters, sums);
+    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
+    const int size = v->parameters + 1;
     memset(eq, 0, sizeof *eq);
-    for (int j = 0; j < win->h; j++) {
-        for (int i = 0; i < win->w; i++) {
-            double row[FNR_NORMAL_UNKNOWNS], residual;
-            const double w = fnr_normal_row(&f, s, i, j, row, &residual);
-            if (w > 0) {
-                add_pixel(eq, parameters, w, residual, row);
+    for (size_t k = 0; k < n; k++) {
+        const double w = s->weight[k];
+        double row[FNR_NORMAL_UNKNOWNS];
+        if (w <= 0) {
+            continue;
+        }
+        for (int q = 0; q < v->parameters; q++) {
+            row[q] = v->gain * (double)s->row[q][k];
+        }
+        row[v->parameters] = s->drawn[k];
+        const double residual = (double)s->image[k] - v->gain * (double)s->drawn[k];
+        for (int i = 0; i < size; i++) {
+            const double wr = w * row[i];
+            eq->g[i] += wr * residual;
+            for (int j = 0; j <= i; j++) {
+                eq->h[i][j] += wr * row[j];
             }
         }
     }

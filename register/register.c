@@ -217,7 +217,7 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
         out->flow_inliers = fit.inliers;
         out->flow_rms_px = fit.rms_px;
         ok = fnr_fine(m, 0, parameters, 1e-4, &moved, &s, err);
-        if (ok && moved.score > hit->score) {
+        if (ok && moved.detail > hit->detail) {
             *hit = moved;
         }
     } else if (flow_error.code != FNR_E_NUMERIC) {

@@ -33,6 +33,9 @@ typedef struct {
     double min_overlap;      /* fraction of a tile that must lie on the montage */
     double min_flow_inliers; /* smaller is doubtful */
     double max_expected_error_px; /* a place known less well than this is doubtful */
+    bool invert;             /* bright and dark are exchanged in the montage */
+    bool blur_known;         /* the montage's blur beyond the prediction's is blur_px, found from other tiles; else each tile finds its own */
+    double blur_px;          /* [IF px] */
     double compression_knee; /* intensities x become x / (x + knee * typical sheath) before they are compared */
 } fnr_register_options;
 
@@ -85,6 +88,17 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
 /* Can a tile of w_nm x h_nm be found at all, by its size?  False when too little of it can lie on the montage, when it would cover
  * next to nothing of it, or so many pixels that the search would take hours; then `why` tells ("it ...", no file names). */
 bool fnr_register_possible(const fnr_target *target, double w_nm, double h_nm, const fnr_register_options *opt, char *why, size_t size);
+
+/* Why does nothing register?  The tile once more as if it were ... */
+typedef enum {
+    FNR_PROBE_MIRRORED, /* ... a mirror image */
+    FNR_PROBE_DOUBLE,   /* ... on a montage whose pixels are twice as large as was said */
+    FNR_PROBE_HALF,     /* ... half as large */
+    FNR_PROBES
+} fnr_probe;
+/* As fnr_register_tile.  A verdict of FNR_REGISTERED in *out says that the guess is right; its transform is of the changed tile. */
+bool fnr_register_probe(const fnr_target *target, const fnr_view *prediction, fnr_probe what, const fnr_register_options *opt,
+                        const fnr_cancel *cancel, fnr_registration *out, fnr_error *err);
 
 /* The best place near `start` (NET -> IF) alone: fine registration without a search.  Fills what fnr_register_tile fills, but leaves
  * verdict and reason to the caller, who knows why it should lie there; has_transform is false when the prediction is constant or

@@ -11,6 +11,14 @@ bool fnr_match_sharpness(fnr_match *m, const fnr_view *prediction, fnr_hit *hit,
     bool ok = true, gained = true;
     *blurred = (fnr_template){0};
     *blur_px = 0;
+    if (m->opt->blur_known) {
+        *blur_px = m->opt->blur_px;
+        ok = !(*blur_px > 0) || fnr_template_new(blurred, prediction, m->target->if_nm, m->target->n_levels - 1, m->opt->compression_knee, *blur_px, err);
+        m->tpl = ok && *blur_px > 0 ? blurred : m->tpl;
+        ok = ok && fnr_fine(m, 0, parameters, 1e-3, hit, &s, err);
+        fnr_scratch_free(&s);
+        return ok;
+    }
     for (size_t i = 0; ok && gained && i < sizeof blurs_px / sizeof *blurs_px; i++) {
         fnr_template tpl;
         fnr_hit next = *hit;
@@ -20,7 +28,7 @@ bool fnr_match_sharpness(fnr_match *m, const fnr_view *prediction, fnr_hit *hit,
         }
         const fnr_match with = {.target = m->target, .tpl = &tpl, .opt = m->opt, .cancel = m->cancel};
         ok = fnr_fine(&with, 0, parameters, 1e-3, &next, &s, err);
-        gained = ok && next.score > hit->score + least_gain;
+        gained = ok && next.detail > hit->detail + least_gain;
         if (gained) {
             fnr_template_free(blurred);
             *blurred = tpl;

@@ -35,7 +35,7 @@ static float *sample(const fnr_view *m, const fnr_background *b, size_t *n, fnr_
     float *row = fnr_alloc_aligned((size_t)m->w * 2, sizeof *row, "a montage row", err);
     size_t count = 0;
     for (int y = 0; out && row && y < m->h; y += stride) {
-        fnr_grid_read_row(m, y, row);
+        fnr_background_read_row(m, y, b->invert, row);
         fnr_background_row(b, y, m->w, row + m->w);
         for (int x = y / stride % stride; x < m->w; x += stride) {
             if (isfinite(row[x])) {
@@ -73,7 +73,7 @@ static bool compress_montage(const fnr_view *m, const fnr_background *b, const f
     }
     float lo = INFINITY, hi = -INFINITY;
     for (int y = 0; y < m->h; y++) {
-        fnr_grid_read_row(m, y, row);
+        fnr_background_read_row(m, y, b->invert, row);
         fnr_background_row(b, y, m->w, row + m->w);
         uint16_t *o = out->px + (size_t)y * (size_t)m->w;
         for (int x = 0; x < m->w; x++) {
@@ -149,7 +149,7 @@ static bool build(fnr_target *t, const fnr_view *m, const fnr_register_options *
     const int cell = (int)fmax(4.0, background_cell_um * 1000.0 / t->if_nm);
     fnr_background b = {0};
     size_t n = 0;
-    if (!fnr_background_fit(m, cell, &b, err)) {
+    if (!fnr_background_fit(m, cell, opt->invert, &b, err)) {
         return false;
     }
     float *samples = sample(m, &b, &n, err);

@@ -14,7 +14,7 @@
 #include "register/normal.h"
 #include "src/core/mem.h"
 
-enum { POSE = 4, ALL = POSE + 2 };
+enum { POSE = 4, ALL = POSE + 1 };
 
 static const double cell_nm = 1500;
 static const double displacement_nm = 30; /* of a cell, per axis */
@@ -35,14 +35,18 @@ typedef struct {
     size_t n_cells;
 } sandwich;
 
-static void add_scores(const fnr_normal_frame *f, const fnr_scratch *s, int cell, sandwich *out)
+static void add_scores(const fnr_view_of_pose *v, const fnr_scratch *s, int cell, sandwich *out)
 {
-    const size_t cells_x = (size_t)(f->win.w / cell + 1);
-    for (int j = 0; j < f->win.h; j++) {
-        for (int i = 0; i < f->win.w; i++) {
-            double row[FNR_NORMAL_UNKNOWNS], residual;
-            const double w = fnr_normal_row(f, s, i, j, row, &residual);
-            const size_t at = ((size_t)(j / cell) * cells_x + (size_t)(i / cell)) * ALL;
+    const size_t cells_x = (size_t)(v->win.w / cell + 1);
+    for (int j = 0; j < v->win.h; j++) {
+        for (int i = 0; i < v->win.w; i++) {
+            const size_t k = (size_t)j * (size_t)v->win.w + (size_t)i, at = ((size_t)(j / cell) * cells_x + (size_t)(i / cell)) * ALL;
+            const double w = s->weight[k], residual = (double)s->image[k] - v->gain * (double)s->drawn[k];
+            double row[ALL];
+            for (int a = 0; a < POSE; a++) {
+                row[a] = v->gain * (double)s->row[a][k];
+            }
+            row[POSE] = s->drawn[k];
             for (int a = 0; w > 0 && a < ALL; a++) {
                 out->scores[at + (size_t)a] += w * row[a] * residual;
                 out->shifts_x[at + (size_t)a] += w * row[a] * row[0];
@@ -129,20 +133,19 @@ bool fnr_pose_covariance(const fnr_match *m, const fnr_pose *pose, double cov[16
     const int cell = (int)fmax(2, round(cell_nm / m->target->if_nm));
     fnr_scratch s = {0};
     sandwich sw = {.n_cells = (size_t)(win.w / cell + 1) * (size_t)(win.h / cell + 1)};
-    fnr_sums sums;
-    double area;
+    fnr_view_of_pose v = {.pose = *pose, .win = win, .parameters = POSE};
     *determined = false;
     sw.scores = fnr_calloc(3 * sw.n_cells * ALL, sizeof *sw.scores, "cells of the covariance", err);
     sw.shifts_x = sw.scores ? sw.scores + sw.n_cells * ALL : NULL;
     sw.shifts_y = sw.scores ? sw.shifts_x + sw.n_cells * ALL : NULL;
-    const bool ok = sw.scores && fnr_scratch_fit(&s, (size_t)win.w * (size_t)win.h, err);
+    bool ok = sw.scores && fnr_scratch_fit(&s, (size_t)win.w * (size_t)win.h, err);
     if (ok) {
         fnr_target_window(m->target, 0, win.x, win.y, win.w, win.h, s.value, s.valid);
-        fnr_template_draw_gradient(m->tpl, pose, &win, s.drawn, s.weight, s.gx, s.gy);
-        fnr_normal_sums(&s, (size_t)win.w * (size_t)win.h, &sums, &area);
-        const fnr_normal_frame f = fnr_normal_frame_of(pose, &win, 0, POSE, &sums);
-        add_scores(&f, &s, cell, &sw);
-        *determined = combine(&sw, m->target->if_nm, fnr_sums_score(&sums), cov);
+        ok = fnr_normal_view(m, &s, true, &v, err);
+    }
+    if (ok) {
+        add_scores(&v, &s, cell, &sw);
+        *determined = combine(&sw, m->target->if_nm, fnr_sums_score(&v.global), cov);
     }
     free(sw.scores);
     fnr_scratch_free(&s);

@@ -88,6 +88,7 @@ static const fnr_setting rows[] = {
      "A tile whose content fixes its place less well than this is doubtful."},
     {"register.compression_knee", FNR_SET_FLOAT, AT(reg.compression_knee), 0.01, 100, "0.3", "", NULL,
      "Intensities x are compared as x / (x + knee * typical sheath): sheaths differ in brightness."},
+    {"register.invert", FNR_SET_BOOL, AT(reg.invert), 0, 0, "false", "", NULL, "Myelin is dark in the montage."},
     {"register.model", FNR_SET_CHOICE, AT(reg.model), 0, 0, "similarity", "", "rigid similarity affine", "Kind of the final transform."},
 
     {"consensus.enabled", FNR_SET_BOOL, AT(consensus.enabled), 0, 0, "true", "", NULL,

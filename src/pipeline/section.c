@@ -183,6 +183,9 @@ static bool reconsider(fnr_section *s, fnr_error *err)
 {
     fnr_section_prepare_review(s);
     const bool ok = fnr_section_consensus(s, err);
+    if (ok) {
+        fnr_section_ask_why(s);
+    }
     fnr_section_finish_review(s);
     return ok;
 }

@@ -1,11 +1,12 @@
 /* Registers the tiles of a section with stand-in predictions and compares with the truth.
  *
  *   bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror] [--blur PX] [--serial]
- *                  [--predictions DIR --net-nm NM] [--csv FILE]
+ *                  [--predictions DIR --net-nm NM] [--near PX] [--csv FILE]
  *
  * SECTION: a folder with mbp.tif, em/ and truth.csv, such as ../shared/data/nerve/train/A.
  *   em    dark, thick structures of the EM tile itself: imperfect, a stress test
  *   warp  the montage seen through the true transform, blurred, re-weighted and with noise: nearly perfect
+ * --predictions: DIR/TILE.prediction.tif, as a run leaves them in OUT/predict.  --near: the fine fit alone, from PX px beside the truth.
  * --montage, --mirror: the wrong montage, where nothing may be called registered.  --blur: wide-field montage. */
 #include <math.h>
 #include <stdio.h>
@@ -27,7 +28,7 @@
 
 typedef struct {
     const char *section, *standin, *montage, *predictions, *csv;
-    double net_nm, blur;
+    double net_nm, blur, near_px;
     int every, first;
     bool mirror, serial, verbose;
 } arguments;
@@ -140,7 +141,7 @@ static void make_prediction(const arguments *a, const row *r, const fnr_view *mo
     fnr_image raw;
     fnr_error err;
     if (a->predictions) {
-        snprintf(path, sizeof path, "%s/%s", a->predictions, r->tile);
+        snprintf(path, sizeof path, "%s/%s.prediction.tif", a->predictions, r->tile);
     } else {
         snprintf(path, sizeof path, "%s/em/%s", a->section, r->tile);
     }
@@ -239,6 +240,8 @@ static bool parse(int argc, char **argv, arguments *a)
             a->net_nm = strtod(v, NULL), i++;
         } else if (!strcmp(argv[i], "--blur")) {
             a->blur = strtod(v, NULL), i++;
+        } else if (!strcmp(argv[i], "--near")) {
+            a->near_px = strtod(v, NULL), i++;
         } else if (!strcmp(argv[i], "--every")) {
             a->every = atoi(v), i++;
         } else if (!strcmp(argv[i], "--first")) {
@@ -296,6 +299,18 @@ static void append_csv(const arguments *a, const row *r, const fnr_registration 
     fclose(f);
 }
 
+/* The truth, moved: where a fit without a search starts. */
+static fnr_transform near_truth(const row *r, const fnr_view *prediction, double off_px)
+{
+    const double step = prediction->nm / EM_NM;
+    const fnr_transform to_tile = fnr_transform_resample(step, step, FNR_FRAME_NET, FNR_FRAME_TILE);
+    fnr_transform t = {0};
+    fnr_transform_compose(&r->truth, &to_tile, &t, NULL);
+    t.m02 += off_px;
+    t.m12 -= 0.5 * off_px;
+    return t;
+}
+
 typedef struct {
     double sum, worst, time;
     size_t count, registered, wrong, tried, top;
@@ -309,7 +324,8 @@ static void try_tile(const arguments *a, const row *r, size_t index, const fnr_v
     fnr_error err;
     make_prediction(a, r, clean, index, &p);
     const double t0 = cpu_s();
-    if (!fnr_register_tile(target, &p.v, opt, NULL, &g, &err)) {
+    const fnr_transform start = near_truth(r, &p.v, a->near_px);
+    if (!(a->near_px > 0 ? fnr_register_near(target, &p.v, &start, opt, &g, &err) : fnr_register_tile(target, &p.v, opt, NULL, &g, &err))) {
         die(r->tile, &err);
     }
     const double s = cpu_s() - t0, e = g.has_transform ? error_of(r, &g.t, &p.v) : NAN;
@@ -357,7 +373,7 @@ int main(int argc, char **argv)
     fnr_image montage, clean;
     if (!parse(argc, argv, &a)) {
         fprintf(stderr, "usage: bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror]\n"
-                        "       [--blur PX] [--serial] [--predictions DIR --net-nm NM] [--csv FILE]\n");
+                        "       [--blur PX] [--serial] [--predictions DIR --net-nm NM] [--near PX] [--csv FILE]\n");
         return 2;
     }
     snprintf(path, sizeof path, "%s/truth.csv", a.section);

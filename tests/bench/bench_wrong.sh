@@ -18,7 +18,7 @@ try() { # tiles-section montage-file: one output folder per set of tiles, so tha
 for montage in train/A train/B train/C visible/D visible/D_widefield; do
     for change in mirror noise; do
         mbp=$work/$(basename $montage)-$change.tif
-        "$1/tests/bench/bench_wrong_montage" $change "$data/$montage/mbp.tif" "$mbp"
+        "$1/tests/bench/bench_change_montage" $change "$data/$montage/mbp.tif" "$mbp"
         try visible/D "$mbp"
         try visible/D_widefield "$mbp"
     done
