@@ -79,54 +79,74 @@ static void ask_about_mirrors(fnr_section *s)
     }
 }
 
-/* Says it once for the section, when more than half of the tiles asked agree. */
-static void conclude(fnr_section *s, const size_t *which, size_t n, const double *scores, const char *how, const char *todo)
+/* One guess about the montage, and how well the tiles asked match under it. */
+typedef struct {
+    char how[80], todo[40];
+    double scores[MOST_TILES];
+    double mean; /* of those that match; 0 when half of them or fewer do */
+} guess;
+
+static void sum_up(guess *g, size_t n)
 {
-    double sum = 0;
     size_t yes = 0;
-    char text[160];
     for (size_t i = 0; i < n; i++) {
-        if (isfinite(scores[i])) {
-            sum += scores[i];
+        if (isfinite(g->scores[i])) {
+            g->mean += g->scores[i];
             yes++;
         }
     }
-    if (2 * yes <= n) {
-        return;
-    }
-    snprintf(text, sizeof text, "matches %s (r = %.2f): repeat with %s", how, sum / (double)yes, todo);
-    fnr_log_warn(s->run->log, "no tile could be placed, but it %s", text);
-    for (size_t i = 0; i < n; i++) {
-        if (isfinite(scores[i])) {
-            append_reason(&s->tiles[which[i]], text);
-        }
-    }
+    g->mean = 2 * yes > n ? g->mean / (double)yes : 0;
 }
 
-static void ask_about_pixels(fnr_section *s, fnr_probe what, const size_t *which, size_t n)
+static void guess_pixels(const fnr_section *s, fnr_probe what, const size_t *which, size_t n, guess *g)
 {
-    double scores[MOST_TILES];
-    char how[80], todo[40];
     const double nm = what == FNR_PROBE_DOUBLE ? 2 * s->if_nm : 0.5 * s->if_nm;
     for (size_t i = 0; i < n; i++) {
-        scores[i] = probe(s, s->target, &s->tiles[which[i]], what);
+        g->scores[i] = probe(s, s->target, &s->tiles[which[i]], what);
     }
-    snprintf(how, sizeof how, "if the montage's pixels are %.4g nm instead of %.4g", nm, s->if_nm);
-    snprintf(todo, sizeof todo, "--if-nm %.4g", nm);
-    conclude(s, which, n, scores, how, todo);
+    snprintf(g->how, sizeof g->how, "if the montage's pixels are %.4g nm instead of %.4g", nm, s->if_nm);
+    snprintf(g->todo, sizeof g->todo, "--if-nm %.4g", nm);
+    sum_up(g, n);
 }
 
-static void ask_about_contrast(fnr_section *s, const size_t *which, size_t n)
+static void guess_contrast(const fnr_section *s, const size_t *which, size_t n, guess *g)
 {
-    double scores[MOST_TILES];
     fnr_register_options o = s->run->config.reg;
     o.invert = !o.invert;
     fnr_target *inverted = fnr_target_new(&s->montage.v, s->if_nm, &o, NULL);
     for (size_t i = 0; i < n; i++) {
-        scores[i] = inverted ? probe(s, inverted, &s->tiles[which[i]], FNR_PROBES) : NAN;
+        g->scores[i] = inverted ? probe(s, inverted, &s->tiles[which[i]], FNR_PROBES) : NAN;
     }
     fnr_target_free(inverted);
-    conclude(s, which, n, scores, "better inverted", o.invert ? "--set register.invert=true" : "--set register.invert=false");
+    snprintf(g->how, sizeof g->how, "better inverted");
+    snprintf(g->todo, sizeof g->todo, "--set register.invert=%s", o.invert ? "true" : "false");
+    sum_up(g, n);
+}
+
+/* The best guess is said once for the section and in the tiles that agree. */
+static void ask_about_montage(fnr_section *s)
+{
+    size_t which[MOST_TILES];
+    const size_t n = choose(s, which, MOST_TILES);
+    guess g[3] = {0};
+    const guess *best = g;
+    char text[160];
+    guess_contrast(s, which, n, &g[0]);
+    guess_pixels(s, FNR_PROBE_DOUBLE, which, n, &g[1]);
+    guess_pixels(s, FNR_PROBE_HALF, which, n, &g[2]);
+    for (size_t k = 1; k < 3; k++) {
+        best = g[k].mean > best->mean ? &g[k] : best;
+    }
+    if (!(best->mean > 0)) {
+        return;
+    }
+    snprintf(text, sizeof text, "matches %s (r = %.2f): repeat with %s", best->how, best->mean, best->todo);
+    fnr_log_warn(s->run->log, "no tile could be placed; the section %s", text);
+    for (size_t i = 0; i < n; i++) {
+        if (isfinite(best->scores[i])) {
+            append_reason(&s->tiles[which[i]], text);
+        }
+    }
 }
 
 void fnr_section_ask_why(fnr_section *s)
@@ -137,11 +157,7 @@ void fnr_section_ask_why(fnr_section *s)
         questions += in_question(&s->tiles[i]);
     }
     if (questions > 0 && placed == 0) {
-        size_t which[MOST_TILES];
-        const size_t n = choose(s, which, MOST_TILES);
-        ask_about_contrast(s, which, n);
-        ask_about_pixels(s, FNR_PROBE_DOUBLE, which, n);
-        ask_about_pixels(s, FNR_PROBE_HALF, which, n);
+        ask_about_montage(s);
     }
     if (questions > 0) {
         ask_about_mirrors(s);
