@@ -290,7 +290,7 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
     }
     fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
     fnr_content content;
-    if (!check_prediction(prediction, &r) || !check_sizes(target, prediction, &o, &r)) {
+    if (!check_prediction(prediction, &r)) {
         *out = r;
         return true;
     }

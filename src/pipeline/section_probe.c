@@ -13,10 +13,10 @@ static bool has_place(const fnr_section_tile *t)
     return t->reg.verdict == FNR_REGISTERED || t->reg.verdict == FNR_BY_NEIGHBOURS;
 }
 
-/* A doubtful tile is worth asking about; a tile that was placed or shows nothing is not. */
+/* A doubtful tile is worth asking about; one that was placed, shows nothing or was judged by a person is not. */
 static bool in_question(const fnr_section_tile *t)
 {
-    return t->reg.verdict == FNR_DOUBTFUL || (t->reg.verdict == FNR_FAILED && t->w > 0);
+    return t->reg.verdict == FNR_DOUBTFUL && t->review.decision == FNR_UNREVIEWED;
 }
 
 /* Indices of the tiles in question, most content first, at most `most`. */
