@@ -1,6 +1,10 @@
 #include <string.h>
 #include "net/onednn/program.h"
 
+/* Packed weights take four times the memory of weights, and packing them the time of some 10,000 pixels: programs for larger
+ * inputs pack them for every use, as training does, whose weights change with every step. */
+enum { KEEP_FILTERS_PIXELS = 512 * 512 };
+
 static bool training(const fnr_program *p)
 {
     return p->mode == FNR_MODE_TRAIN;
@@ -107,6 +111,51 @@ static void classify(fnr_program *p)
     }
 }
 
+/* Are all readers of a value of that kind? */
+static bool read_only_by(const fnr_program *p, int value, fnr_dn_kind kind)
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        const fnr_dn_step *s = &p->steps[i];
+        if ((s->op->in[0] == value || s->op->in[1] == value) && s->kind != kind) {
+            return false;
+        }
+    }
+    return value != p->graph->output;
+}
+
+static bool is_split(const fnr_program *p, int value)
+{
+    const int producer = p->values[value].producer;
+    return producer >= 0 && p->steps[producer].split;
+}
+
+/* Winograd convolutions read a concatenation from its two parts. */
+static void split_joins(fnr_program *p)
+{
+    for (int i = 0; i < p->n_steps; i++) {
+        fnr_dn_step *s = &p->steps[i];
+        if (s->kind == FNR_DN_JOIN) {
+            const int *in = s->op->in;
+            s->split = p->values[in[0]].extent.channels % p->backend->dev.block == 0 && !is_split(p, in[0]) && !is_split(p, in[1]) &&
+                       read_only_by(p, s->out, FNR_DN_WINO);
+        }
+    }
+}
+
+static fnr_dn_part part_of(const fnr_program *p, int value)
+{
+    return (fnr_dn_part){.x = fnr_dn_at(p, p->values[value].home), .blocks = p->values[value].extent.blocks};
+}
+
+fnr_dn_parts fnr_dn_parts_of(const fnr_program *p, int value)
+{
+    if (!is_split(p, value)) {
+        return (fnr_dn_parts){.part = {part_of(p, value)}};
+    }
+    const int *in = p->steps[p->values[value].producer].op->in;
+    return (fnr_dn_parts){.part = {part_of(p, in[0]), part_of(p, in[1])}};
+}
+
 /* Can the producer of v write it straight into a concatenated tensor?  Of several samples the parts are not dense: oneDNN would
  * refuse them, our own loops do not mind. */
 static bool writes_anywhere(const fnr_program *p, const fnr_dn_value *v)
@@ -157,7 +206,7 @@ static bool place_joins(fnr_program *p, fnr_error *err)
 {
     for (int i = p->n_steps - 1; i >= 0; i--) {
         fnr_dn_step *s = &p->steps[i];
-        if (s->kind != FNR_DN_JOIN) {
+        if (s->kind != FNR_DN_JOIN || s->split) {
             continue;
         }
         fnr_dn_value *whole = &p->values[s->out];
@@ -170,6 +219,18 @@ static bool place_joins(fnr_program *p, fnr_error *err)
     return true;
 }
 
+/* The value is read at `time`, from where its parts are. */
+static void touch_value(fnr_program *p, int value, int time)
+{
+    if (!is_split(p, value)) {
+        fnr_dn_plan_touch(&p->plan, p->values[value].home.buffer, time);
+        return;
+    }
+    const int *in = p->steps[p->values[value].producer].op->in;
+    fnr_dn_plan_touch(&p->plan, p->values[in[0]].home.buffer, time);
+    fnr_dn_plan_touch(&p->plan, p->values[in[1]].home.buffer, time);
+}
+
 /* Lifetimes: written when its producer runs, read by the forward pass of its readers, and by the backward pass of those that need
  * their input again (a ReLU's mask is computed from the norm's input, so nobody needs a norm's own output). */
 static bool place_values(fnr_program *p, fnr_error *err)
@@ -177,7 +238,7 @@ static bool place_values(fnr_program *p, fnr_error *err)
     for (int i = 0; i < p->n_steps; i++) {
         const fnr_dn_step *s = &p->steps[i];
         const int now = fnr_dn_forward_time(i);
-        if (s->kind == FNR_DN_FUSED) {
+        if (s->kind == FNR_DN_FUSED || s->split) {
             continue;
         }
         for (int k = 0; k < 2 && s->op->in[k] >= 0; k++) {
@@ -188,9 +249,9 @@ static bool place_values(fnr_program *p, fnr_error *err)
             if (v->producer < 0 && v->home.buffer < 0 && !fnr_dn_place_new(p, s->op->in[k], 0, &v->home, err)) {
                 return false;
             }
-            fnr_dn_plan_touch(&p->plan, v->home.buffer, now);
+            touch_value(p, s->op->in[k], now);
             if (training(p) && s->kind != FNR_DN_JOIN) {
-                fnr_dn_plan_touch(&p->plan, v->home.buffer, fnr_dn_backward_time(p, i));
+                touch_value(p, s->op->in[k], fnr_dn_backward_time(p, i));
             }
         }
         fnr_dn_value *out = &p->values[s->out];
@@ -368,6 +429,8 @@ bool fnr_dn_compile(fnr_program *p, fnr_error *err)
         return false;
     }
     classify(p);
+    split_joins(p);
+    p->keep_filters = !training(p) && p->values[p->graph->input].extent.pixels <= KEEP_FILTERS_PIXELS;
     return place_joins(p, err) && place_values(p, err) && plan_steps(p, err) && (!training(p) || fnr_dn_plan_gradients(p, err)) &&
            plan_ends(p, err) && fnr_dn_plan_place(&p->plan, err) && within_limit(p, err) && fnr_dn_plan_allocate(&p->plan, err) &&
            bind(p, err);

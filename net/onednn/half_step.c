@@ -23,7 +23,7 @@ bool fnr_dn_half_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err)
 {
     init(p, s->op, &s->half);
     const size_t weights = fnr_dn_half_weight_floats(&s->half);
-    if (p->mode == FNR_MODE_INFER) {
+    if (p->keep_filters) {
         return (s->filter_buffer = fnr_dn_plan_add_kept(&p->plan, weights, err)) >= 0;
     }
     p->filter_floats = larger(p->filter_floats, weights);
@@ -31,10 +31,9 @@ bool fnr_dn_half_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err)
     return true;
 }
 
-/* Training packs its changing weights where they are used, as for Winograd. */
 static float *filters(const fnr_program *p, const fnr_dn_step *s)
 {
-    return fnr_dn_plan_data(&p->plan, p->mode == FNR_MODE_INFER ? s->filter_buffer : p->filter_buffer);
+    return fnr_dn_plan_data(&p->plan, p->keep_filters ? s->filter_buffer : p->filter_buffer);
 }
 
 static void pack(const fnr_program *p, const fnr_dn_step *s, bool grow)
@@ -44,7 +43,7 @@ static void pack(const fnr_program *p, const fnr_dn_step *s, bool grow)
 
 void fnr_dn_half_refresh(const fnr_program *p, const fnr_dn_step *s)
 {
-    if (p->mode == FNR_MODE_INFER) {
+    if (p->keep_filters) {
         pack(p, s, s->op->kind == FNR_OP_CONVT);
     }
 }
@@ -52,7 +51,7 @@ void fnr_dn_half_refresh(const fnr_program *p, const fnr_dn_step *s)
 void fnr_dn_half_forward(const fnr_program *p, const fnr_dn_step *s)
 {
     const bool grows = s->op->kind == FNR_OP_CONVT, affine = s->fused >= 0 || (s->op->bias >= 0 && !s->leaves_bias);
-    if (p->mode == FNR_MODE_TRAIN) {
+    if (!p->keep_filters) {
         pack(p, s, grows);
     }
     (grows ? fnr_dn_half_grow : fnr_dn_half_shrink)(&s->half, fnr_dn_at(p, p->values[s->op->in[0]].home), filters(p, s),

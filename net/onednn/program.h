@@ -55,6 +55,7 @@ typedef struct {
     bool leaves_bias;      /* training convolution: its bias is left to the norm behind it */
     bool affine_pass;      /* CONV: bias (and norm) need a pass of their own over the output */
     bool put[2], sum_dy;   /* JOIN: inputs that must be copied; the gradient must be summed before use */
+    bool split;            /* JOIN: never made; its readers take the parts from where they are */
     fnr_dn_conv conv;
     fnr_dn_wino wino, wino_back, wino_grad; /* the last two are training's */
     fnr_dn_half half;
@@ -81,6 +82,7 @@ struct fnr_program {
     fnr_dn_planes in_planes, grad_planes;
     int in_planes_buffer, grad_planes_buffer, output_buffer, output_grad_buffer, dense_buffer, scratch_buffer, filter_buffer;
     size_t dense_floats, scratch_floats, filter_floats;
+    bool keep_filters; /* each convolution has packed weights of its own; else they are packed for every use */
     float *output, *output_grad; /* dense; training */
     uint64_t version;            /* of the state when weights were last packed */
     bool forward_done, grad_given;
@@ -93,6 +95,9 @@ bool fnr_dn_plan_gradients(fnr_program *p, fnr_error *err);
 /* weights.c: brings the program's copies of the parameters up to date with the state. */
 bool fnr_dn_refresh(fnr_program *p, fnr_error *err);
 fnr_dn_norm_params fnr_dn_params_of_norm(const fnr_program *p, const fnr_op *norm, const fnr_op *feeder);
+/* The tensors that make up a value: itself, or the parts of a split concatenation. */
+fnr_dn_parts fnr_dn_parts_of(const fnr_program *p, int value);
+
 /* wino_step.c: planning, weights, both passes of a WINO step. */
 bool fnr_dn_wino_suits(const fnr_program *p, const fnr_op *op);
 bool fnr_dn_wino_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err);

@@ -9,7 +9,7 @@ static float *scratch_of(const fnr_program *p)
 static void forward_join(fnr_program *p, const fnr_dn_step *s)
 {
     const fnr_dn_value *whole = &p->values[s->out];
-    for (int k = 0; k < 2; k++) {
+    for (int k = 0; k < 2 && !s->split; k++) {
         if (s->put[k]) {
             const fnr_dn_value *part = &p->values[s->op->in[k]];
             const int first = k == 0 ? 0 : p->values[s->op->in[0]].extent.channels;

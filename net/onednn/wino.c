@@ -10,9 +10,10 @@
 enum {
     STRIP_BYTES = 384 << 10,       /* transformed tensors of a thread's own strip */
     SHARED_STRIP_BYTES = 12 << 20, /* of a strip that all threads work on */
-    OWN_FILTER_BYTES = 3 << 20,    /* transformed weights above this want shared strips */
+    OWN_FILTER_BYTES = 5 << 20,    /* transformed weights above this want shared strips */
     OWN_SUMS_BYTES = 3 << 19,      /* the same of sums that become their gradient */
     OWN_SUMS_ROWS = 768,           /* rows below this are too few for partial sums */
+    STREAM_BYTES = 32 << 20,       /* outputs larger than this will not be found in a cache by their reader */
     FEW_STRIPS = 8,                /* fewer do not keep threads busy */
     MOST_SLICES = 8,               /* of a thread's own strip */
     LEAST_ROWS = 16,
@@ -78,6 +79,8 @@ bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_sh
     if (w->terms * w->in_blocks > FNR_DN_MOST_TERMS) {
         return false;
     }
+    const size_t out_pixels = (size_t)in->n * (size_t)in->d * (size_t)in->h * (size_t)in->w;
+    w->stream = out_pixels * (size_t)(w->out_blocks * k->block) * sizeof(float) > STREAM_BYTES;
     choose_strips(w);
     return true;
 }

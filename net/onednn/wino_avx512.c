@@ -9,6 +9,7 @@ typedef float vec __attribute__((vector_size(64), may_alias));
 #define vset1(s)      ((vec)_mm512_set1_ps(s))
 #define vfma(a, b, c) ((vec)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define vmax(a, b)    ((vec)_mm512_max_ps((__m512)(a), (__m512)(b)))
+#define vstream(p, v) _mm512_stream_ps((float *)(p), (__m512)(v))
 
 #define MOST_ROWS  12
 #define OUTER_ROWS 8

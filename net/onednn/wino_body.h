@@ -2,7 +2,7 @@
 /* The loops behind wino_kernels.h.  The includer defines
  *   BLOCK        floats in a vector: 16 or 8
  *   TARGET       function attribute that switches the instruction set on
- *   vset1 vfma vmax                 intrinsics (vfma(a, b, c) = a * b + c in one rounding)
+ *   vset1 vfma vmax vstream         intrinsics (vfma(a, b, c) = a * b + c in one rounding; vstream stores past the caches)
  *   MOST_ROWS, OUTER_ROWS           rows of accumulators that fit the registers, two columns wide
  *   KERNELS      the table to define */
 
@@ -275,7 +275,8 @@ TARGET static void gradient(const float *dy, size_t row_step, int h, int w, floa
     }
 }
 
-TARGET static void output(const float *m, size_t m_step, const fnr_dn_affine *f, float *y, size_t row_step, int h, int w)
+TARGET static void output(const float *m, size_t m_step, const fnr_dn_affine *f, bool stream, float *y, size_t row_step, int h,
+                          int w)
 {
     vec t[TILE * REACH], out[TILE * TILE];
     UNROLL for (int x = 0; x < REACH; x++)
@@ -289,8 +290,12 @@ TARGET static void output(const float *m, size_t m_step, const fnr_dn_affine *f,
     for (int row = 0; row < h; row++) {
         vec *to = as_vec_out(y + (size_t)row * row_step);
         for (int column = 0; column < w; column++) {
-            const vec value = out[row * TILE + column];
-            to[column] = f ? apply(value, f) : value;
+            const vec value = f ? apply(out[row * TILE + column], f) : out[row * TILE + column];
+            if (stream) {
+                vstream(to + column, value);
+            } else {
+                to[column] = value;
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
 /* Winograd convolutions: outputs (and, with reversed weights, gradients of inputs). */
+#include <xmmintrin.h>
 #include "net/onednn/wino.h"
 #include "net/onednn/wino_strip.h"
 #include "src/core/threads.h"
@@ -88,7 +89,7 @@ static void store_row(const work *k, int row)
     for (int b = 0; b < w->out_blocks; b++) {
         float *y = fnr_dn_block_at(k->job->dst, &e, block, at.n, b) + pixel * (size_t)block;
         const fnr_dn_affine f = k->job->norm ? fnr_dn_norm_affine(k->job->norm, b) : (fnr_dn_affine){0};
-        w->kernels->output(fnr_dn_spectrum_at(w, &k->m, 0, b, row), k->m.step, k->job->norm ? &f : NULL, y,
+        w->kernels->output(fnr_dn_spectrum_at(w, &k->m, 0, b, row), k->m.step, k->job->norm ? &f : NULL, w->stream, y,
                            (size_t)w->w * (size_t)block, h, width);
     }
 }
@@ -99,6 +100,9 @@ static void store_rows(void *ctx, size_t task)
     const int first = (int)task * ROWS_PER_TASK, rows = fnr_dn_strip_out_rows(&k->strip);
     for (int r = first; r < first + ROWS_PER_TASK && r < rows; r++) {
         store_row(k, r);
+    }
+    if (k->job->w->stream) {
+        _mm_sfence(); /* stores past the caches are visible to others only behind this */
     }
 }
 

@@ -57,8 +57,8 @@ typedef struct {
     void (*input)(const float *x, size_t row_step, const fnr_dn_window *inside, const fnr_dn_affine *f, float *v, size_t v_step);
     /* A dy A^T of a 4x4 tile, of which h x w pixels lie in the image. */
     void (*gradient)(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step);
-    /* y = affine(A^T m A), cut to h x w pixels. */
-    void (*output)(const float *m, size_t m_step, const fnr_dn_affine *f, float *y, size_t row_step, int h, int w);
+    /* y = affine(A^T m A), cut to h x w pixels; stream: written past the caches. */
+    void (*output)(const float *m, size_t m_step, const fnr_dn_affine *f, bool stream, float *y, size_t row_step, int h, int w);
     /* G g G^T of `block` 3x3 filters side by side, and the adjoint G^T u G. */
     void (*filter)(const float *g, float *u, size_t u_step);
     void (*filter_adjoint)(const float *u, size_t u_step, float *g);

@@ -21,34 +21,32 @@ bool fnr_dn_wino_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err)
     const size_t filter =
         fnr_dn_wino_init(&s->wino, p->backend->wino, in, out->c, FNR_DN_WINO_FORWARD) ? fnr_dn_wino_filter_floats(&s->wino) : 0;
     p->scratch_floats = larger(p->scratch_floats, fnr_dn_wino_scratch_floats(&s->wino));
-    if (p->mode == FNR_MODE_INFER) {
+    if (p->keep_filters) {
         return (s->filter_buffer = fnr_dn_plan_add_kept(&p->plan, filter, err)) >= 0;
+    }
+    p->filter_floats = larger(p->filter_floats, filter);
+    if (p->mode == FNR_MODE_INFER) {
+        return true;
     }
     fnr_dn_wino_init(&s->wino_back, p->backend->wino, out, in->c, FNR_DN_WINO_BACK);
     fnr_dn_wino_init(&s->wino_grad, p->backend->wino, in, out->c, FNR_DN_WINO_GRAD);
-    p->filter_floats = larger(p->filter_floats, larger(filter, fnr_dn_wino_filter_floats(&s->wino_back)));
+    p->filter_floats = larger(p->filter_floats, fnr_dn_wino_filter_floats(&s->wino_back));
     p->scratch_floats = larger(p->scratch_floats,
                                larger(fnr_dn_wino_scratch_floats(&s->wino_back), fnr_dn_wino_grad_scratch_floats(&s->wino_grad)));
     return true;
 }
 
-/* Transformed weights are four times as large as weights.  Inference keeps them; training, where they change with every step,
- * makes them again when they are needed, in one place for all convolutions. */
+/* Of its own, or one place for all convolutions. */
 static float *filters(const fnr_program *p, const fnr_dn_step *s)
 {
-    return fnr_dn_plan_data(&p->plan, p->mode == FNR_MODE_INFER ? s->filter_buffer : p->filter_buffer);
+    return fnr_dn_plan_data(&p->plan, p->keep_filters ? s->filter_buffer : p->filter_buffer);
 }
 
 void fnr_dn_wino_refresh(const fnr_program *p, const fnr_dn_step *s)
 {
-    if (p->mode == FNR_MODE_INFER) {
+    if (p->keep_filters) {
         fnr_dn_wino_pack(&s->wino, fnr_dn_param(p, s->op->weight), filters(p, s));
     }
-}
-
-static fnr_dn_parts whole(fnr_dn_tensor x, int blocks)
-{
-    return (fnr_dn_parts){.part = {{.x = x, .blocks = blocks}}};
 }
 
 static float *scratch_of(const fnr_program *p)
@@ -58,9 +56,9 @@ static float *scratch_of(const fnr_program *p)
 
 void fnr_dn_wino_forward(const fnr_program *p, const fnr_dn_step *s)
 {
-    const fnr_dn_parts x = whole(fnr_dn_at(p, p->values[s->op->in[0]].home), s->wino.in_blocks);
+    const fnr_dn_parts x = fnr_dn_parts_of(p, s->op->in[0]);
     float *u = filters(p, s);
-    if (p->mode == FNR_MODE_TRAIN) {
+    if (!p->keep_filters) {
         fnr_dn_wino_pack(&s->wino, fnr_dn_param(p, s->op->weight), u);
     }
     const bool affine = s->fused >= 0 || (s->op->bias >= 0 && !s->leaves_bias);
@@ -69,11 +67,11 @@ void fnr_dn_wino_forward(const fnr_program *p, const fnr_dn_step *s)
 
 void fnr_dn_wino_backward(const fnr_program *p, const fnr_dn_step *s, bool want_dx)
 {
-    const fnr_dn_parts x = whole(fnr_dn_at(p, p->values[s->op->in[0]].home), s->wino.in_blocks);
+    const fnr_dn_parts x = fnr_dn_parts_of(p, s->op->in[0]);
     const fnr_dn_tensor dy = fnr_dn_at(p, s->dy);
     fnr_dn_wino_grad(&s->wino_grad, &x, dy, fnr_dn_param_grad(p, s->op->weight), scratch_of(p));
     if (want_dx) {
-        const fnr_dn_parts g = whole(dy, s->wino_back.in_blocks);
+        const fnr_dn_parts g = {.part = {{.x = dy, .blocks = s->wino_back.in_blocks}}};
         float *u = filters(p, s);
         fnr_dn_wino_pack(&s->wino_back, fnr_dn_param(p, s->op->weight), u);
         fnr_dn_wino_run(&s->wino_back, &g, u, NULL, fnr_dn_at(p, s->dx[0]), scratch_of(p));

@@ -59,7 +59,7 @@ static const fnr_tolerance_row fnr_tolerances[FNR_TOL_COUNT] = {
      "all parameters as one vector, with flips; a wrong Adam step would be above 2e-2"},
     {FNR_TOL_MOMENTS, 2e-4, 2e-4, 2e-4, "gradients of three steps, squared in the second moment"},
     {FNR_TOL_PARITY, 0, 2e-6, 1e-5, "one operation against ref: float32 sums of up to 600 products"},
-    {FNR_TOL_PAPER_GRADIENT, 1e-2, 1e-2, 1e-2, "norm of a tensor; inputs not chosen away from kinks (PyTorch's own error: 4e-3)"},
+    {FNR_TOL_PAPER_GRADIENT, 1e-2, 1e-2, 2e-2, "norm of a tensor; inputs not chosen away from kinks (PyTorch's own error: 4e-3)"},
     {FNR_TOL_PAPER_SAMPLE, 5e-2, 5e-2, 5e-2, "single elements against the tensor's root mean square, with kinks"},
 };
 
