@@ -14,11 +14,12 @@ typedef struct {
     bool started;
     long step; /* being made, or made and waiting */
     bool full;
+    fnr_error failure;
     float *x, *y;
 } slot;
 
 struct fnr_prefetch {
-    const fnr_sampler *sampler;
+    fnr_sampler *sampler;
     long end;
     long taken; /* batches handed out */
     slot *lent; /* NULL before the first call */
@@ -44,11 +45,16 @@ static void *fill_slot(void *arg)
         if (stopping) {
             break;
         }
-        fnr_sampler_batch(p->sampler, s->step, s->x, s->y);
+        fnr_error err = {0};
+        const bool ok = fnr_sampler_batch(p->sampler, s->step, s->x, s->y, &err);
         pthread_mutex_lock(&p->mutex);
         s->full = true;
+        s->failure = err;
         pthread_cond_broadcast(&p->changed);
         pthread_mutex_unlock(&p->mutex);
+        if (!ok) {
+            break;
+        }
     }
     return NULL;
 }
@@ -65,7 +71,7 @@ static bool start_slot(slot *s, size_t x_floats, size_t y_floats, fnr_error *err
     return s->started || fnr_fail_errno(err, failed, "cannot start a thread for training batches");
 }
 
-fnr_prefetch *fnr_prefetch_start(const fnr_sampler *sampler, size_t x_floats, size_t y_floats, long first, long end, int slots,
+fnr_prefetch *fnr_prefetch_start(fnr_sampler *sampler, size_t x_floats, size_t y_floats, long first, long end, int slots,
                                  fnr_error *err)
 {
     fnr_prefetch *p = fnr_calloc(1, sizeof *p + (size_t)slots * sizeof *p->slots, "training batches", err);
@@ -88,7 +94,7 @@ fnr_prefetch *fnr_prefetch_start(const fnr_sampler *sampler, size_t x_floats, si
     return p;
 }
 
-void fnr_prefetch_next(fnr_prefetch *p, const float **x, const float **y)
+bool fnr_prefetch_next(fnr_prefetch *p, const float **x, const float **y, fnr_error *err)
 {
     slot *s = &p->slots[p->taken++ % p->n_slots];
     pthread_mutex_lock(&p->mutex);
@@ -99,10 +105,16 @@ void fnr_prefetch_next(fnr_prefetch *p, const float **x, const float **y)
     while (!s->full) {
         pthread_cond_wait(&p->changed, &p->mutex);
     }
+    const fnr_error failure = s->failure;
     pthread_mutex_unlock(&p->mutex);
     p->lent = s;
     *x = s->x;
     *y = s->y;
+    if (failure.code != FNR_OK) {
+        *err = failure;
+        return false;
+    }
+    return true;
 }
 
 void fnr_prefetch_stop(fnr_prefetch *p)
@@ -114,6 +126,7 @@ void fnr_prefetch_stop(fnr_prefetch *p)
     p->stopping = true;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->mutex);
+    fnr_sampler_stop(p->sampler);
     for (int i = 0; i < p->n_slots; i++) {
         if (p->slots[i].started) {
             pthread_join(p->slots[i].thread, NULL);

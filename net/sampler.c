@@ -5,7 +5,7 @@
 
 #include "net/augment.h"
 #include "net/patch.h"
-#include "net/places.h"
+#include "net/pool.h"
 #include "src/core/mem.h"
 #include "src/core/rng.h"
 
@@ -15,8 +15,7 @@ enum { MAX_ATTEMPTS = 16 };
 struct fnr_sampler {
     fnr_netdesc desc;
     fnr_sampler_options opt;
-    fnr_places *places; /* images that hold at least one patch */
-    size_t n_places;
+    fnr_pool *pool; /* the images of each step */
 };
 
 /* ---- checks -------------------------------------------------------------------------------------------------------------- */
@@ -36,6 +35,9 @@ static bool check_options(const fnr_netdesc *desc, const fnr_sampler_options *o,
     if (o->turn && o->patch_h != o->patch_w) {
         return fnr_fail(err, FNR_E_USAGE, "quarter turns need square patches, not %d x %d", o->patch_h, o->patch_w);
     }
+    if (o->buffer < 0 || (o->buffer > 0 && o->buffer_steps < 1)) {
+        return fnr_fail(err, FNR_E_USAGE, "a buffer of %d images, one exchanged after %d steps", o->buffer, o->buffer_steps);
+    }
     if (o->batch < 1) {
         return fnr_fail(err, FNR_E_USAGE, "a batch of %d patches", o->batch);
     }
@@ -53,68 +55,117 @@ static bool check_options(const fnr_netdesc *desc, const fnr_sampler_options *o,
     return true;
 }
 
-static void explain_no_patch(const fnr_pair *pairs, size_t n, const fnr_sampler_options *o, fnr_error *err)
+static void explain_no_patch(const fnr_pair_source *source, const fnr_sampler_options *o, fnr_error *err)
 {
-    const fnr_pair *largest = NULL;
-    for (size_t i = 0; i < n; i++) {
-        if (!largest || (double)pairs[i].h * pairs[i].w > (double)largest->h * largest->w) {
-            largest = &pairs[i];
+    fnr_pair p, largest = {.h = 0};
+    size_t at = 0, valid = 0;
+    for (size_t i = 0; i < source->count; i++) {
+        source->describe(source->ctx, i, &p);
+        if ((double)p.h * p.w > (double)largest.h * largest.w) {
+            largest = p;
+            at = i;
         }
     }
-    if (!largest) {
+    if (source->count == 0) {
         fnr_fail(err, FNR_E_USAGE, "there are no training images");
         return;
     }
-    size_t valid = 0;
-    const size_t pixels = (size_t)largest->h * (size_t)largest->w;
+    if (!source->load(source->ctx, at, &p, err)) {
+        return;
+    }
+    const size_t pixels = (size_t)p.h * (size_t)p.w;
     for (size_t i = 0; i < pixels; i++) {
-        valid += !largest->valid || largest->valid[i];
+        valid += !p.valid || p.valid[i];
     }
     fnr_fail(
         err, FNR_E_USAGE,
         "no training image holds a patch of %d x %d px: the largest, '%s', has %d x %d px, %.0f %% of them with a known target; "
         "use smaller patches or a smaller pixel size",
-        o->patch_w, o->patch_h, largest->name, largest->w, largest->h, 100.0 * (double)valid / (double)pixels);
+        o->patch_w, o->patch_h, p.name, p.w, p.h, 100.0 * (double)valid / (double)pixels);
+    source->unload(source->ctx, &p);
 }
 
-fnr_sampler *fnr_sampler_new(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n_pairs, const fnr_sampler_options *opt,
-                             fnr_error *err)
+/* ---- life ----------------------------------------------------------------------------------------------------------------- */
+
+static void describe_borrowed(void *ctx, size_t i, fnr_pair *out)
 {
+    *out = ((const fnr_pair *)ctx)[i];
+}
+
+static bool load_borrowed(void *ctx, size_t i, fnr_pair *out, fnr_error *err)
+{
+    (void)err;
+    *out = ((const fnr_pair *)ctx)[i];
+    return true;
+}
+
+static void unload_borrowed(void *ctx, fnr_pair *pair)
+{
+    (void)ctx;
+    (void)pair;
+}
+
+fnr_pair_source fnr_pairs_source(const fnr_pair *pairs, size_t n)
+{
+    return (fnr_pair_source){.ctx = (void *)pairs, .count = n, .describe = describe_borrowed, .load = load_borrowed, .unload = unload_borrowed};
+}
+
+bool fnr_sampler_takes(const fnr_netdesc *desc, const fnr_pair *pair, const fnr_sampler_options *opt)
+{
+    fnr_places p;
+    fnr_sampler_options plain = *opt;
+    plain.foreground = 0;
+    const bool takes = fnr_places_find(desc, pair, &plain, &p, NULL) && p.valid.corners > 0;
+    fnr_places_free(&p);
+    return takes;
+}
+
+fnr_sampler *fnr_sampler_new_from(const fnr_netdesc *desc, const fnr_pair_source *source, const fnr_sampler_options *opt, long first, fnr_error *err)
+{
+    bool none = false;
     if (!check_options(desc, opt, err)) {
         return NULL;
     }
     fnr_sampler *s = fnr_calloc(1, sizeof *s, "sampler", err);
-    if (s) {
-        s->desc = *desc;
-        s->opt = *opt;
-        s->places = fnr_calloc(n_pairs + 1, sizeof *s->places, "sampler", err);
+    if (!s) {
+        return NULL;
     }
-    bool ok = s && s->places;
-    for (size_t i = 0; ok && i < n_pairs; i++) {
-        fnr_places *p = &s->places[s->n_places];
-        ok = fnr_places_find(desc, &pairs[i], opt, p, err);
-        s->n_places += p->valid.corners > 0;
+    s->desc = *desc;
+    s->opt = *opt;
+    s->pool = fnr_pool_new(desc, source, opt, first, &none, err);
+    if (none) {
+        explain_no_patch(source, opt, err);
     }
-    if (ok && s->n_places == 0) {
-        explain_no_patch(pairs, n_pairs, opt, err);
-        ok = false;
-    }
-    if (!ok) {
+    if (!s->pool) {
         fnr_sampler_free(s);
         return NULL;
     }
     return s;
 }
 
+fnr_sampler *fnr_sampler_new(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n_pairs, const fnr_sampler_options *opt,
+                             fnr_error *err)
+{
+    const fnr_pair_source source = fnr_pairs_source(pairs, n_pairs);
+    return fnr_sampler_new_from(desc, &source, opt, 0, err);
+}
+
 void fnr_sampler_free(fnr_sampler *s)
 {
     if (s) {
-        for (size_t i = 0; s->places && i <= s->n_places; i++) {
-            fnr_places_free(&s->places[i]);
-        }
-        free(s->places);
+        fnr_pool_free(s->pool);
         free(s);
     }
+}
+
+void fnr_sampler_pass(fnr_sampler *s, long step)
+{
+    fnr_pool_pass(s->pool, step);
+}
+
+void fnr_sampler_stop(fnr_sampler *s)
+{
+    fnr_pool_stop(s->pool);
 }
 
 /* ---- drawing ------------------------------------------------------------------------------------------------------------- */
@@ -168,7 +219,7 @@ static fnr_augment draw_augment(const fnr_sampler_options *o, fnr_rng *rng)
 static fnr_rng stream_of(const fnr_sampler *s, long step, int item, const fnr_places **place)
 {
     fnr_rng rng = fnr_rng_at(s->opt.seed, (uint64_t)step, (uint64_t)item);
-    *place = &s->places[fnr_rng_below(&rng, s->n_places)];
+    *place = fnr_pool_get(s->pool, step, (size_t)fnr_rng_below(&rng, fnr_pool_width(s->pool)));
     return rng;
 }
 
@@ -183,8 +234,11 @@ const fnr_pair *fnr_sampler_where(const fnr_sampler *s, long step, int item, int
     return place->pair;
 }
 
-void fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y)
+bool fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y, fnr_error *err)
 {
+    if (!fnr_pool_wait(s->pool, step, err)) {
+        return false;
+    }
     const fnr_sampler_options *o = &s->opt;
     const size_t plane = (size_t)o->patch_h * (size_t)o->patch_w;
     const int in_planes = s->desc.in_channels * o->patch_d, out_planes = s->desc.out_channels * o->patch_d;
@@ -201,4 +255,5 @@ void fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y)
         x += (size_t)in_planes * plane;
         y += (size_t)out_planes * plane;
     }
+    return true;
 }

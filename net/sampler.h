@@ -14,6 +14,20 @@ typedef struct {
     const uint8_t *valid; /* h*w (every z) or NULL: pixels where the target is known; patches hold only valid pixels */
 } fnr_pair;
 
+/* Where pairs come from when not all of them stay in memory. */
+typedef struct {
+    void *ctx;
+    size_t count;
+    /* Name and extents of pair i, without pixels. */
+    void (*describe)(void *ctx, size_t i, fnr_pair *out);
+    /* Pair i with its pixels, lent until unload.  The same pixels every time.  Called by one thread at a time. */
+    bool (*load)(void *ctx, size_t i, fnr_pair *out, fnr_error *err);
+    void (*unload)(void *ctx, fnr_pair *pair);
+} fnr_pair_source;
+
+/* Pairs in memory, borrowed, as a source. */
+fnr_pair_source fnr_pairs_source(const fnr_pair *pairs, size_t n);
+
 #define FNR_SAMPLER_MAX_PATCH 4096 /* px */
 #define FNR_SAMPLER_MAX_BLUR  10.0 /* px */
 
@@ -30,6 +44,8 @@ typedef struct {
     double blur_px;       /* Gaussian blur of the signal, sigma uniform in [0, blur_px]; 0 = off */
     double foreground;    /* probability that a patch is centred on a bright pixel of the target (where it has one); 0 = off */
     double foreground_quantile; /* what is bright: above this quantile of the image's target; 0 = above Otsu's threshold */
+    int buffer;           /* images to draw from at a time; 0 = all */
+    int buffer_steps;     /* steps after which one of them is exchanged */
     uint64_t seed;
 } fnr_sampler_options;
 
@@ -38,13 +54,22 @@ typedef struct fnr_sampler fnr_sampler;
 /* Borrows the pairs. Fails when no pair holds a valid patch, naming the largest pair and the patch size. Pairs too small for a
  * patch are left out. */
 fnr_sampler *fnr_sampler_new(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n_pairs, const fnr_sampler_options *opt, fnr_error *err);
+/* The same from a source (borrowed, *source copied), for steps from `first` on.  With opt->buffer a thread loads images in the
+ * background (net/pool.h); each pair must then hold a patch (fnr_sampler_takes). */
+fnr_sampler *fnr_sampler_new_from(const fnr_netdesc *desc, const fnr_pair_source *source, const fnr_sampler_options *opt, long first, fnr_error *err);
 void fnr_sampler_free(fnr_sampler *s);
+/* Does the pair hold a patch? */
+bool fnr_sampler_takes(const fnr_netdesc *desc, const fnr_pair *pair, const fnr_sampler_options *opt);
+/* Steps before `step` are done; their images may go. */
+void fnr_sampler_pass(fnr_sampler *s, long step);
+/* Wakes a batch that waits for images; the sampler is not to be used afterwards. */
+void fnr_sampler_stop(fnr_sampler *s);
 /* Fills x (batch, in_channels, d, h, w) and y (batch, out_channels, d, h, w) for optimiser step `step` (0-based). Images are
  * drawn uniformly, then positions (see foreground) uniformly over the valid ones. Where a rotated or scaled patch would reach past the valid
  * pixels it is drawn again, and after 16 attempts taken as it is. Thread-safe; runs on the calling thread alone, because it is
- * meant to run beside the device. */
-void fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y);
-/* Where item `item` of that batch comes from (for messages): the pair, and the corner of the patch before turning. */
+ * meant to run beside the device.  False only when an image of the buffer could not be loaded. */
+bool fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y, fnr_error *err);
+/* Where item `item` of that batch, or of the one before it, comes from (for messages): the pair, and the corner of the patch before turning. */
 const fnr_pair *fnr_sampler_where(const fnr_sampler *s, long step, int item, int *z, int *y, int *x);
 
 #endif

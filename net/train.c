@@ -104,32 +104,28 @@ static bool open_weights(trainer *t, const fnr_shape *in, fnr_error *err)
     return equal || t->prediction;
 }
 
-static bool open_trainer(trainer *t, fnr_backend *device, const fnr_pair *train, size_t n_train, const fnr_pair *val,
-                         size_t n_val, fnr_error *err)
+static bool open_trainer(trainer *t, fnr_backend *device, const fnr_pair_source *train, const fnr_pair_source *val, fnr_error *err)
 {
     const fnr_netdesc *desc = &t->model->desc;
     const fnr_sampler_options *o = &t->opt->sampler;
-    t->sampler = fnr_sampler_new(desc, train, n_train, o, err);
-    if (!t->sampler || !open_state(t, device, err)) {
-        return false;
-    }
     const fnr_shape shape = {
         .spatial = desc->spatial, .n = o->batch, .c = desc->in_channels, .d = o->patch_d, .h = o->patch_h, .w = o->patch_w};
-    if (!t->be->program_new(device, t->state, &shape, FNR_MODE_TRAIN, &t->program, err)) {
-        return false;
-    }
     t->channel_r = fnr_calloc((size_t)desc->out_channels, sizeof *t->channel_r, "validation", err);
-    if (!t->channel_r || !open_weights(t, &shape, err)) {
+    if (!t->channel_r || !open_state(t, device, err)) {
         return false;
     }
     for (int c = 0; c < desc->out_channels; c++) {
         t->channel_r[c] = NAN;
     }
-    if (n_val > 0 && t->opt->validate_every > 0) {
-        t->validator = fnr_validator_new(t->be, device, t->state, desc, val, n_val, err);
-        if (!t->validator) {
-            return false;
-        }
+    /* The source serves one thread at a time: validation images come before the sampler's thread. */
+    if (val->count > 0 && t->opt->validate_every > 0 &&
+        !(t->validator = fnr_validator_new(t->be, device, t->state, desc, val, err))) {
+        return false;
+    }
+    t->sampler = fnr_sampler_new_from(desc, train, o, t->model->step, err);
+    if (!t->sampler || !open_weights(t, &shape, err) ||
+        !t->be->program_new(device, t->state, &shape, FNR_MODE_TRAIN, &t->program, err)) {
+        return false;
     }
     const int threads = fnr_threads_get(), slots = threads < 8 ? 2 : threads > 32 ? 8 : threads / 4; /* many cores feed a GPU */
     const size_t pixels = fnr_shape_count(&shape) / (size_t)desc->in_channels;
@@ -292,8 +288,12 @@ static bool train_step(trainer *t, fnr_error *err)
     fnr_model *m = t->model;
     fnr_adam hyper = t->opt->adam;
     hyper.lr = fnr_train_lr(t->opt, m->step);
-    fnr_prefetch_next(t->prefetch, &x, &y);
     fnr_error failure = {0};
+    fnr_sampler_pass(t->sampler, m->step);
+    if (!fnr_prefetch_next(t->prefetch, &x, &y, &failure)) {
+        return save_last(t, err) && fnr_fail(err, failure.code, "step %ld: %s; the state is saved: continue when the file is back", m->step + 1,
+                                             failure.message);
+    }
     bool ok = forward_and_loss(t, x, y, &loss, &failure);
     if ((ok && !isfinite(loss)) || (!ok && failure.code == FNR_E_NUMERIC)) {
         return fail_not_finite(t, x, y, err);
@@ -372,13 +372,12 @@ static bool run(trainer *t, const fnr_cancel *cancel, fnr_error *err)
     return save_last(t, err) && (fnr_model_best(t->model) || save_best(t, err));
 }
 
-bool fnr_train(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model, const fnr_pair *train, size_t n_train,
-               const fnr_pair *val, size_t n_val, const fnr_train_options *opt, const fnr_train_callbacks *cb,
-               const fnr_cancel *cancel, fnr_train_status *final, fnr_error *err)
+bool fnr_train_from(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model, const fnr_pair_source *train, const fnr_pair_source *val,
+                    const fnr_train_options *opt, const fnr_train_callbacks *cb, const fnr_cancel *cancel, fnr_train_status *final, fnr_error *err)
 {
     static const fnr_train_callbacks silent = {0};
     trainer t = {.be = be, .opt = opt, .cb = cb ? cb : &silent, .model = model, .reported_loss = NAN};
-    bool ok = check_options(opt, model, err) && open_trainer(&t, device, train, n_train, val, n_val, err) && run(&t, cancel, err);
+    bool ok = check_options(opt, model, err) && open_trainer(&t, device, train, val, err) && run(&t, cancel, err);
     if (ok && t.report_count > 0) {
         report(&t);
     }
@@ -388,4 +387,12 @@ bool fnr_train(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model,
     }
     close_trainer(&t);
     return ok;
+}
+
+bool fnr_train(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model, const fnr_pair *train, size_t n_train,
+               const fnr_pair *val, size_t n_val, const fnr_train_options *opt, const fnr_train_callbacks *cb,
+               const fnr_cancel *cancel, fnr_train_status *final, fnr_error *err)
+{
+    const fnr_pair_source from = fnr_pairs_source(train, n_train), judged = fnr_pairs_source(val, n_val);
+    return fnr_train_from(be, device, model, &from, &judged, opt, cb, cancel, final, err);
 }

@@ -67,6 +67,11 @@ bool fnr_train(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model,
                const fnr_pair *val, size_t n_val, const fnr_train_options *opt, const fnr_train_callbacks *cb,
                const fnr_cancel *cancel, fnr_train_status *final, fnr_error *err);
 
+/* The same with pairs that come from sources (borrowed, used by other threads during the call).  An image that cannot be loaded any
+ * more ends training with the last state saved: what follows could not be continued exactly without it. */
+bool fnr_train_from(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model, const fnr_pair_source *train, const fnr_pair_source *val,
+                    const fnr_train_options *opt, const fnr_train_callbacks *cb, const fnr_cancel *cancel, fnr_train_status *final, fnr_error *err);
+
 /* Learning rate at a 0-based step. */
 double fnr_train_lr(const fnr_train_options *opt, long step);
 

@@ -1,5 +1,6 @@
 #include "net/validate.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,8 +8,9 @@
 #include "src/core/mem.h"
 
 typedef struct {
-    const fnr_pair *pair;
-    int z, y, x;
+    char *name;            /* of its pair */
+    float *signal, *target; /* of the validator's shape */
+    uint8_t *valid;        /* h * w; NULL = everywhere */
 } crop;
 
 struct fnr_validator {
@@ -17,7 +19,7 @@ struct fnr_validator {
     fnr_shape in, out; /* n = 1 */
     crop *crops;
     size_t n_crops;
-    float *signal, *prediction; /* of one crop */
+    float *prediction; /* of one crop */
     struct sums *sums;          /* one per output channel */
 };
 
@@ -34,13 +36,15 @@ static int floor_to(int value, int grid)
 }
 
 /* The largest shape on the network's grid that fits into every image and keeps within FNR_VALIDATE_MAX_PX. */
-static bool choose_shape(const fnr_netdesc *desc, const fnr_pair *pairs, size_t n, fnr_shape *shape, fnr_error *err)
+static bool choose_shape(const fnr_netdesc *desc, const fnr_pair_source *source, fnr_shape *shape, fnr_error *err)
 {
     const int grid = fnr_netdesc_grid(desc);
-    *shape =
-        (fnr_shape){.spatial = desc->spatial, .n = 1, .c = desc->in_channels, .d = pairs[0].d, .h = pairs[0].h, .w = pairs[0].w};
+    const size_t n = source->count;
+    *shape = (fnr_shape){.spatial = desc->spatial, .n = 1, .c = desc->in_channels, .d = INT_MAX, .h = INT_MAX, .w = INT_MAX};
     for (size_t i = 0; i < n; i++) {
-        const fnr_pair *p = &pairs[i];
+        fnr_pair described;
+        const fnr_pair *p = &described;
+        source->describe(source->ctx, i, &described);
         if (p->h < grid || p->w < grid || (desc->spatial == 3 && p->d < grid)) {
             return fnr_fail(err, FNR_E_USAGE,
                             "validation image '%s' has only %d x %d x %d px (w, h, d); a network of depth %d needs %d", p->name,
@@ -74,11 +78,16 @@ static size_t count_valid(const fnr_pair *p, int y0, int x0, int h, int w)
     return count;
 }
 
+/* Corner of a crop in its pair. */
+typedef struct {
+    int z, y, x;
+} corner;
+
 /* Looks at positions a quarter of a crop apart, the middle first. */
-static crop choose_crop(const fnr_pair *p, const fnr_shape *s)
+static corner choose_corner(const fnr_pair *p, const fnr_shape *s)
 {
     const int middle_y = (p->h - s->h) / 2, middle_x = (p->w - s->w) / 2;
-    crop best = {.pair = p, .z = (p->d - s->d) / 2, .y = middle_y, .x = middle_x};
+    corner best = {.z = (p->d - s->d) / 2, .y = middle_y, .x = middle_x};
     if (!p->valid) {
         return best;
     }
@@ -99,11 +108,56 @@ static crop choose_crop(const fnr_pair *p, const fnr_shape *s)
 
 /* ---- life ---------------------------------------------------------------------------------------------------------------- */
 
+/* Copies channels * s->d * s->h rows of s->w pixels. */
+static float *cut_out(const fnr_pair *p, const corner *at, const fnr_shape *s, int channels, const float *from, fnr_error *err)
+{
+    float *out = fnr_alloc_aligned(fnr_shape_count(s) / (size_t)s->c * (size_t)channels, sizeof *out, "validation", err), *to = out;
+    for (int i = 0; out && i < channels * s->d * s->h; i++) {
+        const int channel = i / (s->d * s->h), z = i / s->h % s->d, y = i % s->h;
+        const size_t plane = (size_t)channel * (size_t)p->d + (size_t)(at->z + z);
+        memcpy(to, from + (plane * (size_t)p->h + (size_t)(at->y + y)) * (size_t)p->w + (size_t)at->x, (size_t)s->w * sizeof *to);
+        to += s->w;
+    }
+    return out;
+}
+
+static bool make_crop(const fnr_pair *p, const fnr_shape *s, int out_channels, crop *c, fnr_error *err)
+{
+    const corner at = choose_corner(p, s);
+    c->name = fnr_strdup(p->name, err);
+    c->signal = c->name ? cut_out(p, &at, s, s->c, p->signal, err) : NULL;
+    c->target = c->signal ? cut_out(p, &at, s, out_channels, p->target, err) : NULL;
+    if (c->target && p->valid) {
+        c->valid = fnr_alloc_aligned((size_t)s->h * (size_t)s->w, 1, "validation", err);
+        for (int y = 0; c->valid && y < s->h; y++) {
+            memcpy(c->valid + (size_t)y * (size_t)s->w, p->valid + (size_t)(at.y + y) * (size_t)p->w + at.x, (size_t)s->w);
+        }
+    }
+    return c->target && (c->valid || !p->valid);
+}
+
+static bool make_crops(fnr_validator *v, const fnr_pair_source *source, fnr_error *err)
+{
+    for (size_t i = 0; i < source->count; i++) {
+        fnr_pair p;
+        if (!source->load(source->ctx, i, &p, err)) {
+            return false;
+        }
+        v->n_crops++;
+        const bool ok = make_crop(&p, &v->in, v->out.c, &v->crops[i], err);
+        source->unload(source->ctx, &p);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
 fnr_validator *fnr_validator_new(const fnr_backend_ops *be, fnr_backend *device, fnr_state *state, const fnr_netdesc *desc,
-                                 const fnr_pair *pairs, size_t n_pairs, fnr_error *err)
+                                 const fnr_pair_source *source, fnr_error *err)
 {
     fnr_shape in;
-    if (!choose_shape(desc, pairs, n_pairs, &in, err)) {
+    if (!choose_shape(desc, source, &in, err)) {
         return NULL;
     }
     fnr_validator *v = fnr_calloc(1, sizeof *v, "validation", err);
@@ -113,52 +167,37 @@ fnr_validator *fnr_validator_new(const fnr_backend_ops *be, fnr_backend *device,
     v->be = be;
     v->in = v->out = in;
     v->out.c = desc->out_channels;
-    v->signal = fnr_alloc_aligned(fnr_shape_count(&v->in), sizeof *v->signal, "validation", err);
-    v->prediction = v->signal ? fnr_alloc_aligned(fnr_shape_count(&v->out), sizeof *v->prediction, "validation", err) : NULL;
+    v->prediction = fnr_alloc_aligned(fnr_shape_count(&v->out), sizeof *v->prediction, "validation", err);
     v->sums = v->prediction ? fnr_calloc((size_t)desc->out_channels, sizeof *v->sums, "validation", err) : NULL;
-    v->crops = v->sums ? fnr_calloc(n_pairs, sizeof *v->crops, "validation", err) : NULL;
-    if (!v->crops || !be->program_new(device, state, &v->in, FNR_MODE_INFER, &v->program, err)) {
+    v->crops = v->sums ? fnr_calloc(source->count, sizeof *v->crops, "validation", err) : NULL;
+    if (!v->crops || !make_crops(v, source, err) || !be->program_new(device, state, &v->in, FNR_MODE_INFER, &v->program, err)) {
         fnr_validator_free(v);
         return NULL;
-    }
-    for (size_t i = 0; i < n_pairs; i++) {
-        v->crops[v->n_crops++] = choose_crop(&pairs[i], &v->in);
     }
     return v;
 }
 
 void fnr_validator_free(fnr_validator *v)
 {
-    if (v) {
-        if (v->program) {
-            v->be->program_free(v->program);
-        }
-        free(v->signal);
-        free(v->prediction);
-        free(v->sums);
-        free(v->crops);
-        free(v);
+    if (!v) {
+        return;
     }
+    if (v->program) {
+        v->be->program_free(v->program);
+    }
+    for (size_t i = 0; i < v->n_crops; i++) {
+        free(v->crops[i].name);
+        free(v->crops[i].signal);
+        free(v->crops[i].target);
+        free(v->crops[i].valid);
+    }
+    free(v->prediction);
+    free(v->sums);
+    free(v->crops);
+    free(v);
 }
 
 /* ---- running -------------------------------------------------------------------------------------------------------------- */
-
-/* Row y of the crop's plane (channel, z), as an offset into the pair's arrays. */
-static size_t row_offset(const crop *c, int channel, int z, int y)
-{
-    const fnr_pair *p = c->pair;
-    const size_t plane = (size_t)channel * (size_t)p->d + (size_t)(c->z + z);
-    return (plane * (size_t)p->h + (size_t)(c->y + y)) * (size_t)p->w + (size_t)c->x;
-}
-
-static void cut_signal(const crop *c, const fnr_shape *s, float *out)
-{
-    for (int row = 0; row < s->c * s->d * s->h; row++) {
-        const int channel = row / (s->d * s->h), z = row / s->h % s->d, y = row % s->h;
-        memcpy(out, c->pair->signal + row_offset(c, channel, z, y), (size_t)s->w * sizeof *out);
-        out += s->w;
-    }
-}
 
 static void add_row(const float *p, const float *t, const uint8_t *valid, int w, sums *s)
 {
@@ -179,11 +218,12 @@ static void add_row(const float *p, const float *t, const uint8_t *valid, int w,
 
 static void add_crop(const crop *c, const fnr_shape *s, const float *prediction, sums *per_channel)
 {
+    const float *target = c->target;
     for (int row = 0; row < s->c * s->d * s->h; row++) {
-        const int channel = row / (s->d * s->h), z = row / s->h % s->d, y = row % s->h;
-        const uint8_t *valid = c->pair->valid ? c->pair->valid + (size_t)(c->y + y) * (size_t)c->pair->w + c->x : NULL;
-        add_row(prediction, c->pair->target + row_offset(c, channel, z, y), valid, s->w, &per_channel[channel]);
+        const int channel = row / (s->d * s->h), y = row % s->h;
+        add_row(prediction, target, c->valid ? c->valid + (size_t)y * (size_t)s->w : NULL, s->w, &per_channel[channel]);
         prediction += s->w;
+        target += s->w;
     }
 }
 
@@ -199,9 +239,8 @@ bool fnr_validator_run(fnr_validator *v, double *mse, double *r, double *channel
     int with_r = 0;
     memset(v->sums, 0, (size_t)v->out.c * sizeof *v->sums);
     for (size_t i = 0; i < v->n_crops; i++) {
-        cut_signal(&v->crops[i], &v->in, v->signal);
-        if (!v->be->forward(v->program, v->signal, v->prediction, err)) {
-            fnr_error_prefix(err, "validation on '%s'", v->crops[i].pair->name);
+        if (!v->be->forward(v->program, v->crops[i].signal, v->prediction, err)) {
+            fnr_error_prefix(err, "validation on '%s'", v->crops[i].name);
             return false;
         }
         add_crop(&v->crops[i], &v->out, v->prediction, v->sums);

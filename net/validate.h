@@ -10,10 +10,10 @@
 
 typedef struct fnr_validator fnr_validator;
 
-/* One crop per pair, all of one shape, where the most pixels are valid (the middle of the image among equals).  Borrows
- * everything; `state` holds the parameters that are judged. */
+/* One crop per pair, all of one shape, where the most pixels are valid (the middle of the image among equals).  Crops are copied;
+ * each pair is loaded once.  Borrows the rest; `state` holds the parameters that are judged. */
 fnr_validator *fnr_validator_new(const fnr_backend_ops *be, fnr_backend *device, fnr_state *state, const fnr_netdesc *desc,
-                                 const fnr_pair *pairs, size_t n_pairs, fnr_error *err);
+                                 const fnr_pair_source *source, fnr_error *err);
 void fnr_validator_free(fnr_validator *v);
 
 /* Over all valid pixels of all crops: mean squared error; Pearson correlation of every output channel into channel_r, and their mean

@@ -24,6 +24,10 @@ static const fnr_setting rows[] = {
      "Tiles registered by several people: train on each version, or on their mean."},
     {"data.validation_fraction", FNR_SET_FLOAT, AT(data.validation_fraction), 0, 0.5, "0.08", "", NULL, "Share of the tiles held back for validation."},
 
+    {"data.max_mb", FNR_SET_INT, AT(data.max_mb), 1, 1048576, "4096", "MiB", NULL,
+     "Memory for training images; of more than fit, some are used at a time and exchanged in the background."},
+    {"data.buffer_steps", FNR_SET_INT, AT(train.sampler.buffer_steps), 1, 1000000, "32", "steps", NULL,
+     "Steps after which one of the images in memory is exchanged, when not all fit."},
     {"data.signal_channels", FNR_SET_TEXT, AT(data.signal_channels), 0, 0, "", "", NULL,
      "Lists of pairs: channels of each signal file, from 1, with commas between them; empty = all."},
     {"data.target_channels", FNR_SET_TEXT, AT(data.target_channels), 0, 0, "", "", NULL,

@@ -26,6 +26,7 @@ typedef struct {
         int target_scaling; /* fnr_target_scaling */
         int annotators;     /* fnr_annotators */
         double validation_fraction;
+        int max_mb; /* for training images */
         char signal_channels[FNR_SET_TEXT_MAX], target_channels[FNR_SET_TEXT_MAX]; /* "1,3"; "" = all */
     } data;
     struct { /* plain values of the table that fnr_config_finish copies into `train` */

@@ -170,7 +170,7 @@ static void finish(training *t, const fnr_train_status *final, double seconds, c
     }
 }
 
-static bool train_on(fnr_run *run, training *t, const fnr_train_set *pairs, fnr_error *err)
+static bool train_on(fnr_run *run, training *t, fnr_train_set *pairs, fnr_error *err)
 {
     fnr_model model = {0};
     fnr_train_status final = {0};
@@ -178,20 +178,22 @@ static bool train_on(fnr_run *run, training *t, const fnr_train_set *pairs, fnr_
     if (!start_model(run, t, pairs, &model, err)) {
         return false;
     }
-    const fnr_train_options *options = &run->config.train;
+    fnr_train_options options = run->config.train;
+    options.sampler.buffer = pairs->buffer;
     fnr_log_info(run->log, "training on %zu images, %zu held back; %dD network from %d to %d channels, %d base channels, depth %d, at %g nm; %s",
                  pairs->n_train, pairs->n_val, model.desc.spatial, model.desc.in_channels, model.desc.out_channels, model.desc.base_channels,
                  model.desc.depth, model.pixel_nm, run->be->description);
-    if (options->patience > 0 && (pairs->n_val == 0 || options->validate_every == 0)) {
+    if (options.patience > 0 && (pairs->n_val == 0 || options.validate_every == 0)) {
         fnr_log_warn(run->log, "train.patience = %ld has no effect: no tile is validated on (data.validation_fraction, train.validate_every)",
-                     options->patience);
+                     options.patience);
     }
     open_loss_file(t, model.desc.out_channels);
-    fnr_progress_begin(&t->progress, run->log, "training", (double)options->steps, (double)model.step);
+    fnr_progress_begin(&t->progress, run->log, "training", (double)options.steps, (double)model.step);
     const double start = fnr_now_s();
     const fnr_train_callbacks callbacks = {.ctx = t, .status = show_status, .validated = plot, .save = save};
-    const bool ok = fnr_train(run->be, run->device, &model, pairs->train, pairs->n_train, pairs->val, pairs->n_val, options, &callbacks, run->cancel,
-                              &final, &why);
+    fnr_pair_source train, val;
+    fnr_train_set_sources(pairs, &train, &val);
+    const bool ok = fnr_train_from(run->be, run->device, &model, &train, &val, &options, &callbacks, run->cancel, &final, &why);
     finish(t, &final, fnr_now_s() - start, &why);
     if (!ok && err) {
         *err = why;

@@ -64,7 +64,7 @@ cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const
     cJSON_AddNumberToObject(r, "training_tiles", (double)set->n_train);
     cJSON_AddNumberToObject(r, "if_nm", set->if_nm);
     for (size_t i = 0; i < set->n_val; i++) {
-        cJSON_AddItemToArray(val, cJSON_CreateString(fnr_path_base(set->val[i].name)));
+        cJSON_AddItemToArray(val, cJSON_CreateString(fnr_path_base(set->val[i]->name)));
     }
     cJSON_AddItemToObject(r, "validation_tiles", val);
     cJSON_AddItemToObject(r, "images", images);

@@ -170,6 +170,11 @@ static void measure(fnr_train_set *s, const fnr_train_item *item, const fnr_pair
     }
 }
 
+static size_t bytes_of(const fnr_train_set *s, const fnr_train_item *item)
+{
+    return pixels_of(item) * (size_t)(s->in_channels + s->out_channels) * sizeof(float) + (size_t)item->h * (size_t)item->w;
+}
+
 static void scale_target(const fnr_train_set *s, const fnr_train_item *item, fnr_pair_pixels *p)
 {
     const size_t n = pixels_of(item);
@@ -184,8 +189,35 @@ static void scale_target(const fnr_train_set *s, const fnr_train_item *item, fnr
     }
 }
 
-/* One image into slot `slot` of the list; true also when it is left out. */
-static bool look_at(fnr_train_set *s, size_t from, size_t *kept, fnr_log *log, fnr_error *err)
+static fnr_pair pair_of(const fnr_train_item *item, const fnr_pair_pixels *p)
+{
+    return (fnr_pair){
+        .name = item->name, .d = item->d, .h = item->h, .w = item->w, .signal = p->signal, .target = p->target, .valid = p->valid};
+}
+
+/* From now on pixels are loaded when they are needed. */
+static void stop_keeping(fnr_train_set *s)
+{
+    s->buffered = true;
+    for (size_t i = 0; i < s->count; i++) {
+        fnr_pair_pixels_free(&s->items[i].pixels);
+    }
+}
+
+/* Keeps the pixels while all of them fit into data.max_mb. */
+static void keep(fnr_train_set *s, fnr_train_item *item, size_t *bytes)
+{
+    *bytes += bytes_of(s, item);
+    if (!s->buffered && *bytes > (size_t)s->config->data.max_mb << 20) {
+        stop_keeping(s);
+    }
+    if (s->buffered) {
+        fnr_pair_pixels_free(&item->pixels);
+    }
+}
+
+/* Image `from` of what was found becomes the next one that is used; true also when it is left out. */
+static bool look_at(fnr_train_set *s, size_t from, size_t *bytes, fnr_log *log, fnr_error *err)
 {
     bool skip;
     fnr_error one = {0};
@@ -211,8 +243,12 @@ static bool look_at(fnr_train_set *s, size_t from, size_t *kept, fnr_log *log, f
         fnr_pair_pixels_free(&p);
         return false;
     }
+    const fnr_netdesc desc = {.spatial = s->config->net.spatial, .in_channels = s->in_channels, .out_channels = s->out_channels};
+    const fnr_pair pair = pair_of(&item, &p);
+    item.has_patch = fnr_sampler_takes(&desc, &pair, &s->config->train.sampler);
     measure(s, &item, &p);
-    s->items[(*kept)++] = item;
+    keep(s, &item, bytes);
+    s->items[s->count++] = item;
     return true;
 }
 
@@ -221,11 +257,12 @@ static bool load_all(fnr_train_set *s, fnr_log *log, const fnr_cancel *cancel, f
     const size_t n = s->count;
     fnr_progress progress;
     bool ok = true;
+    size_t bytes = 0;
     fnr_progress_begin(&progress, log, "loading pairs", (double)n, 0);
     s->count = 0; /* grows over the items that are kept; those behind hold no pixels yet */
     for (size_t i = 0; ok && i < n; i++) {
         const char *name = s->items[i].name;
-        ok = look_at(s, i, &s->count, log, err);
+        ok = look_at(s, i, &bytes, log, err);
         if (ok && fnr_cancelled(cancel)) {
             ok = fnr_fail(err, FNR_E_CANCELLED, "stopped while loading the training pairs");
         }
@@ -236,7 +273,7 @@ static bool load_all(fnr_train_set *s, fnr_log *log, const fnr_cancel *cancel, f
         ok = fnr_fail(err, FNR_E_IO, "none of the %zu training images could be read; see the warnings above", n);
     }
     fnr_progress_end(&progress, "%zu %s", s->count, s->list.count ? "images" : "tiles");
-    for (size_t i = 0; ok && i < s->count; i++) {
+    for (size_t i = 0; ok && !s->buffered && i < s->count; i++) {
         scale_target(s, &s->items[i], &s->items[i].pixels);
     }
     return ok;
@@ -244,13 +281,7 @@ static bool load_all(fnr_train_set *s, fnr_log *log, const fnr_cancel *cancel, f
 
 /* ---- training and validation ------------------------------------------------------------------------------------------------ */
 
-static fnr_pair pair_of(const fnr_train_item *item)
-{
-    return (fnr_pair){.name = item->name, .d = item->d, .h = item->h, .w = item->w, .signal = item->pixels.signal, .target = item->pixels.target,
-                      .valid = item->pixels.valid};
-}
-
-/* Every k-th image goes to validation, unless a list says which. */
+/* Every k-th image goes to validation, unless a list says which.  A buffer holds only images that patches can be cut from. */
 static bool split(fnr_train_set *s, fnr_error *err)
 {
     const double fraction = s->config->data.validation_fraction;
@@ -261,17 +292,107 @@ static bool split(fnr_train_set *s, fnr_error *err)
         return false;
     }
     for (size_t i = 0; i < s->count; i++) {
-        s->items[i].validation |= every && i % every == every / 2;
-        if (s->items[i].validation) {
-            s->val[s->n_val++] = pair_of(&s->items[i]);
-        } else {
-            s->train[s->n_train++] = pair_of(&s->items[i]);
+        fnr_train_item *item = &s->items[i];
+        item->validation |= every && i % every == every / 2;
+        if (item->validation) {
+            s->val[s->n_val++] = item;
+        } else if (item->has_patch || !s->buffered) {
+            s->train[s->n_train++] = item;
         }
     }
-    return s->n_train > 0 || fnr_fail(err, FNR_E_USAGE, "all %zu images are for validation; nothing is left to train on", s->count);
+    return s->n_train > 0 || fnr_fail(err, FNR_E_USAGE, "of %zu images, %zu are for validation and no other holds a patch of %d px (train.patch)", s->count,
+                                      s->n_val, s->config->train.sampler.patch_w);
+}
+
+/* How many images fit at a time; one more is being loaded meanwhile. */
+static void size_buffer(fnr_train_set *s, fnr_log *log)
+{
+    size_t largest = 1, all = 0;
+    for (size_t i = 0; i < s->n_train; i++) {
+        const size_t bytes = bytes_of(s, s->train[i]);
+        largest = bytes > largest ? bytes : largest;
+        all += bytes;
+    }
+    const size_t fit = ((size_t)s->config->data.max_mb << 20) / largest, buffer = fit > 2 ? fit - 1 : 1;
+    s->buffer = (int)(buffer < s->n_train ? buffer : s->n_train);
+    if (fit < 2) {
+        fnr_log_warn(log, "data.max_mb = %d is less than two training images need (%zu MiB each): one is used at a time", s->config->data.max_mb,
+                     (largest >> 20) + 1);
+    }
+    fnr_log_info(log, "the training images need %zu MiB, more than data.max_mb = %d: %d of %zu are used at a time, one is exchanged every %d steps",
+                 (all >> 20) + 1, s->config->data.max_mb, s->buffer, s->n_train, s->config->train.sampler.buffer_steps);
 }
 
 bool fnr_train_set_load(fnr_train_set *s, fnr_log *log, const fnr_cancel *cancel, fnr_error *err)
 {
-    return load_all(s, log, cancel, err) && split(s, err);
+    if (!load_all(s, log, cancel, err) || !split(s, err)) {
+        return false;
+    }
+    if (s->buffered) {
+        size_buffer(s, log);
+    }
+    return true;
+}
+
+/* ---- sources ---------------------------------------------------------------------------------------------------------------- */
+
+static void describe_item(const fnr_train_item *item, fnr_pair *out)
+{
+    *out = pair_of(item, &item->pixels);
+}
+
+/* Kept pixels are lent; others are loaded, and must be what was measured at the beginning. */
+static bool load_pair(fnr_train_set *s, const fnr_train_item *item, fnr_pair *out, fnr_error *err)
+{
+    bool skip;
+    fnr_pair_pixels p;
+    if (!s->buffered) {
+        describe_item(item, out);
+        return true;
+    }
+    if (!load_item(s, item, &p, &skip, err)) {
+        return false;
+    }
+    if (p.d != item->d || p.h != item->h || p.w != item->w || p.in_channels != s->in_channels || p.out_channels != s->out_channels) {
+        fnr_pair_pixels_free(&p);
+        return fnr_fail(err, FNR_E_FORMAT, "%s: its size has changed since training began", item->name);
+    }
+    scale_target(s, item, &p);
+    *out = pair_of(item, &p);
+    return true;
+}
+
+static void describe_train(void *ctx, size_t i, fnr_pair *out)
+{
+    describe_item(((fnr_train_set *)ctx)->train[i], out);
+}
+
+static void describe_val(void *ctx, size_t i, fnr_pair *out)
+{
+    describe_item(((fnr_train_set *)ctx)->val[i], out);
+}
+
+static bool load_train(void *ctx, size_t i, fnr_pair *out, fnr_error *err)
+{
+    return load_pair(ctx, ((fnr_train_set *)ctx)->train[i], out, err);
+}
+
+static bool load_val(void *ctx, size_t i, fnr_pair *out, fnr_error *err)
+{
+    return load_pair(ctx, ((fnr_train_set *)ctx)->val[i], out, err);
+}
+
+static void unload(void *ctx, fnr_pair *pair)
+{
+    if (((fnr_train_set *)ctx)->buffered) {
+        free((void *)pair->signal);
+        free((void *)pair->target);
+        free((void *)pair->valid);
+    }
+}
+
+void fnr_train_set_sources(fnr_train_set *s, fnr_pair_source *train, fnr_pair_source *val)
+{
+    *train = (fnr_pair_source){.ctx = s, .count = s->n_train, .describe = describe_train, .load = load_train, .unload = unload};
+    *val = (fnr_pair_source){.ctx = s, .count = s->n_val, .describe = describe_val, .load = load_val, .unload = unload};
 }

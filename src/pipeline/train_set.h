@@ -10,6 +10,7 @@ typedef struct {
     const fnr_placement *placement;  /* or ... */
     const fnr_list_row *row;         /* ... */
     bool validation;
+    bool has_patch;                  /* room for a patch of valid pixels */
     int d, h, w;
     size_t group;                    /* images whose targets are scaled together */
     fnr_pair_pixels pixels;          /* scaled; empty when they are not kept in memory */
@@ -30,8 +31,10 @@ typedef struct {
     fnr_target_sums *sums;    /* group * out_channels + channel */
     size_t n_groups;
     fnr_montage_cache montage;
-    fnr_pair *train, *val;    /* borrow from the items */
+    fnr_train_item **train, **val; /* borrow from the items */
     size_t n_train, n_val;
+    bool buffered;            /* not all pixels stay in memory ... */
+    int buffer;               /* ... but those of so many images at a time */
     double if_nm;             /* pixel size of the MBP images (the first one's); 0 with lists */
     double pixel_nm;          /* pixel size of the pairs; 0 = unknown (3D) */
 } fnr_train_set;
@@ -40,9 +43,13 @@ typedef struct {
 bool fnr_train_set_find(const char *const *inputs, size_t n, const fnr_config *config, fnr_log *log, fnr_train_set *out, fnr_error *err);
 
 /* Loads, resamples and normalises every image.  Unreadable ones are left out with a warning; fewer than one usable image is an
- * error.  Every k-th image (data.validation_fraction) is held back, or those that a list names. */
+ * error.  Every k-th image (data.validation_fraction) is held back, or those that a list names.  When the images need more than
+ * data.max_mb they are only measured, and loaded again when they are needed. */
 bool fnr_train_set_load(fnr_train_set *s, fnr_log *log, const fnr_cancel *cancel, fnr_error *err);
 void fnr_train_set_free(fnr_train_set *s);
+
+/* The images for the loop; they borrow the set, which serves one thread at a time. */
+void fnr_train_set_sources(fnr_train_set *s, fnr_pair_source *train, fnr_pair_source *val);
 
 /* Files behind an item, at most `max`; how many there are. */
 size_t fnr_train_item_files(const fnr_train_set *s, const fnr_train_item *item, const char **out, size_t max);

@@ -59,13 +59,13 @@ static void images_are_drawn_uniformly(void **state)
     float x[BATCH * 32], y[BATCH * 32];
     double counts[IMAGES] = {0};
     for (long step = 0; step < STEPS; step++) {
-        fnr_sampler_batch(s, step, x, y);
+        assert_true(fnr_sampler_batch(s, step, x, y, NULL));
         assert_memory_equal(x, y, sizeof x);
         for (int i = 0; i < BATCH; i++) {
             const int image = (int)(x[i * 32] / 1000000);
             counts[image]++;
             int pz, py, px;
-            assert_ptr_equal(fnr_sampler_where(s, step, i, &pz, &py, &px), &pairs[image]);
+            assert_ptr_equal(fnr_sampler_where(s, step, i, &pz, &py, &px)->signal, pairs[image].signal);
             assert_true(pz == 0 && x[i * 32] == (float)(image * 1000000 + py * 1000 + px));
         }
     }
@@ -107,7 +107,7 @@ static void check_positions(const coded_image *c, int ph, int pw)
     memset(hits, 0, sizeof hits);
     assert_true(x && h * w <= MAX);
     for (long step = 0; step < STEPS; step++) {
-        fnr_sampler_batch(s, step, x, y);
+        assert_true(fnr_sampler_batch(s, step, x, y, NULL));
         for (int i = 0; i < BATCH; i++) {
             const float *p = x + i * ph * pw;
             const int y0 = (int)p[0] / 1000, x0 = (int)p[0] % 1000;
@@ -183,7 +183,7 @@ static void count_symmetries(bool flip, bool turn, int ph, int pw, int counts[8]
     assert_true(ph * pw <= 128);
     memset(counts, 0, 8 * sizeof *counts);
     for (long step = 0; step < STEPS; step++) {
-        fnr_sampler_batch(s, step, x, y);
+        assert_true(fnr_sampler_batch(s, step, x, y, NULL));
         assert_memory_equal(x, y, sizeof(float) * (size_t)(BATCH * ph * pw));
         for (int i = 0; i < BATCH; i++) {
             counts[symmetry_of(x + i * ph * pw, ph, pw)]++;
@@ -234,7 +234,7 @@ static void rotation_and_scale_stay_inside_and_move_both(void **state)
     int mirrored = 0, resampled = 0, quadrant[4] = {0};
     double smallest = 9, largest = 0;
     for (long step = 0; step < STEPS; step++) {
-        fnr_sampler_batch(s, step, x, y);
+        assert_true(fnr_sampler_batch(s, step, x, y, NULL));
         for (int i = 0; i < BATCH; i++) {
             const float *px = x + i * 2 * P * P, *py = px + P * P;
             assert_memory_equal(px, y + i * 2 * P * P + P * P, P * P * sizeof(float)); /* target planes are swapped */
@@ -272,7 +272,7 @@ static void a_patch_as_large_as_the_image_is_taken_as_it_is(void **state)
     fnr_sampler *s = must_make(&flat_desc, &c.pair, 1, &o);
     float x[96], y[96];
     for (long step = 0; step < 20; step++) {
-        fnr_sampler_batch(s, step, x, y);
+        assert_true(fnr_sampler_batch(s, step, x, y, NULL));
         for (int i = 0; i < 96; i++) { /* or seen the right way up through a smaller window, never outside */
             assert_true(y[i] >= 0 && y[i] <= 7011);
         }
@@ -299,7 +299,7 @@ static void volumes_are_cut_in_z_too(void **state)
     fnr_sampler *s = must_make(&desc, &pair, 1, &o);
     bool seen[4] = {false};
     for (long step = 0; step < 50; step++) {
-        fnr_sampler_batch(s, step, x, y);
+        assert_true(fnr_sampler_batch(s, step, x, y, NULL));
         for (int i = 0; i < BATCH; i++) {
             const float *p = y + i * 128, *q = x + i * 256;
             const int right = (int)(p[1] - p[0]);
@@ -331,7 +331,7 @@ static void gain_and_offset_touch_the_signal_alone(void **state)
     float x[BATCH * 96], y[BATCH * 96];
     double low_gain = 9, high_gain = 0, low_offset = 9, high_offset = -9;
     for (long step = 0; step < STEPS; step++) {
-        fnr_sampler_batch(s, step, x, y);
+        assert_true(fnr_sampler_batch(s, step, x, y, NULL));
         for (int i = 0; i < BATCH; i++) {
             const float *a = x + i * 96, *b = y + i * 96;
             const double gain = (double)(a[1] - a[0]) / (double)(b[1] - b[0]), offset = (double)a[0] - gain * (double)b[0];
@@ -362,7 +362,7 @@ typedef struct {
 static void pure_step(void *ctx, size_t i)
 {
     pure_job *job = ctx;
-    fnr_sampler_batch(job->sampler, (long)i, job->x[i], job->y[i]);
+    assert_true(fnr_sampler_batch(job->sampler, (long)i, job->x[i], job->y[i], NULL));
 }
 
 static void is_a_pure_function_of_seed_and_step(void **state)

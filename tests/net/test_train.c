@@ -44,7 +44,7 @@ static void train_plainly(device d, fnr_model *m, const fnr_train_options *opt)
         double loss;
         fnr_adam hyper = opt->adam;
         hyper.lr = fnr_train_lr(opt, step);
-        fnr_sampler_batch(sampler, step, x, y);
+        assert_ok(fnr_sampler_batch(sampler, step, x, y, &err), err);
         assert_ok(d.be->forward(p, x, NULL, &err), err);
         assert_ok(d.be->mse(p, y, &loss, &err), err);
         assert_ok(d.be->backward(p, NULL, &err), err);

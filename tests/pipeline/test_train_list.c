@@ -203,6 +203,31 @@ static void stacks_are_learnt(void **state)
     fnr_model_free(&m);
 }
 
+/* 8 images of 0.7 MiB and 2 MiB for them: two are in memory at a time.  It learns, and twice the same. */
+static void more_images_than_memory(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    fnr_model m, again;
+    char list[1024] = "signal,target,set\n";
+    for (int i = 0; i < 8; i++) {
+        char stem[16];
+        snprintf(stem, sizeof stem, "big%d", i);
+        make_images(stem, 20 + (uint64_t)i, 1, 290, 310, 0);
+        snprintf(list + strlen(list), sizeof list - strlen(list), "%s_s.tif,%s_t.tif,%s\n", stem, stem, i == 3 ? "validation" : "");
+    }
+    write_text("big.csv", list);
+    static const char *const settings[] = {"data.max_mb=2", "data.buffer_steps=5", NULL};
+    assert_ok(train("big.csv", "big.safetensors", settings, &err), err);
+    assert_ok(train("big.csv", "again.safetensors", settings, &err), err);
+    assert_ok(fnr_model_read(in_tmp("big.safetensors"), &m, &err), err);
+    assert_ok(fnr_model_read(in_tmp("again.safetensors"), &again, &err), err);
+    assert_at_most(0.9, fnr_model_best(&m)->val_r);
+    assert_memory_equal(m.values, again.values, m.graph.param_floats * sizeof *m.values);
+    fnr_model_free(&m);
+    fnr_model_free(&again);
+}
+
 static void bad_lists_are_explained(void **state)
 {
     (void)state;
@@ -235,6 +260,7 @@ int main(void)
         cmocka_unit_test(two_targets_are_learnt_and_judged_apart),
         cmocka_unit_test(channels_of_a_file_are_chosen),
         cmocka_unit_test(stacks_are_learnt),
+        cmocka_unit_test(more_images_than_memory),
         cmocka_unit_test(bad_lists_are_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
