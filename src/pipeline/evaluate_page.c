@@ -162,7 +162,7 @@ static void write_audit(FILE *out, const fnr_audit *a)
 
 void fnr_eval_write_page(FILE *out, const fnr_eval_report *r)
 {
-    fnr_report_write_begin(out, r->result ? r->result : "Audit of manual registrations", FNR_VERSION);
+    fnr_report_write_begin(out, r->result ? r->result : "Audit of manual registrations", FNR_VERSION, NULL);
     if (r->n) {
         write_headline(out, r);
         fputs("<section>\n<h2>Displacement</h2>\n<div class=\"paper\">\n", out);

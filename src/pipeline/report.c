@@ -7,16 +7,17 @@
 #include "src/core/mem.h"
 #include "src/pipeline/report_parts.h"
 
-/* 25 MB for 500 tiles; a few tiles may be shown larger. */
-enum { TOTAL_BYTES = 24 * 1000 * 1000, TILE_BYTES_MAX = 400 * 1000, TILE_BYTES_MIN = 12 * 1000 };
+/* 25 MB for 500 tiles, words and arrows included; a few tiles may be shown larger. */
+enum { TOTAL_BYTES = 22 * 1000 * 1000, TILE_BYTES_MAX = 400 * 1000, TILE_BYTES_MIN = 12 * 1000 };
 enum { SIDE_DEFAULT = 512, SIDE_MIN = 96 };
-static const double bytes_per_pixel = 0.75; /* of the four pictures together, as text, by experience */
+static const double bytes_per_pixel = 1.0; /* of the five pictures together, as text, by experience */
 
 struct fnr_report {
     char *title, *version;
     fnr_report_table table;
     fnr_report_range mbp, prediction;
     char *montage_jpeg;
+    const fnr_report_calibration *calibration;
     int montage_w, montage_h;
     int side;          /* longer side of the pictures [px] */
     size_t tile_bytes; /* of one tile's pictures */
@@ -28,6 +29,9 @@ static void free_report(fnr_report *r)
     for (size_t i = 0; i < r->table.n_rows; i++) {
         free(r->table.rows[i].name);
         free(r->table.rows[i].reason);
+        free(r->table.rows[i].decision);
+        free(r->table.rows[i].note);
+        free(r->table.rows[i].time);
     }
     free(r->table.rows);
     free(r->montage_jpeg);
@@ -53,6 +57,7 @@ fnr_report *fnr_report_open(const char *path, const fnr_report_head *head, fnr_e
     }
     char cards[FNR_PATH_MAX];
     choose_size(r, head);
+    r->calibration = head->calibration;
     r->prediction = (fnr_report_range){head->prediction_lo, head->prediction_hi};
     r->title = fnr_strdup(head->title ? head->title : "", err);
     r->version = fnr_strdup(head->version ? head->version : "", err);
@@ -102,16 +107,18 @@ static bool keep_row(fnr_report *r, const fnr_report_tile *t, fnr_error *err)
                           .flow_inliers = t->flow_inliers,
                           .flow_rms_px = t->flow_rms_px,
                           .expected_error_px = t->expected_error_px,
-                          .truth_error_px = t->truth_error_px};
-    row.name = fnr_strdup(t->name, err);
-    row.reason = fnr_strdup(t->reason ? t->reason : "", err);
-    if (!row.name || !row.reason) {
-        free(row.name);
-        free(row.reason);
-        return false;
+                          .truth_error_px = t->truth_error_px,
+                          .probability = t->probability};
+    char **const copies[] = {&row.name, &row.reason, &row.decision, &row.note, &row.time};
+    const char *const texts[] = {t->name, t->reason, t->decision, t->note, t->time};
+    bool ok = true;
+    for (int i = 0; i < 5; i++) {
+        *copies[i] = fnr_strdup(texts[i] ? texts[i] : "", err);
+        ok = ok && *copies[i];
     }
-    table->rows[table->n_rows++] = row;
-    return true;
+    table->rows[table->n_rows] = row; /* freed with the table, whole or not */
+    table->n_rows++;
+    return ok;
 }
 
 bool fnr_report_add_tile(fnr_report *r, const fnr_report_tile *tile, fnr_error *err)
@@ -122,7 +129,8 @@ bool fnr_report_add_tile(fnr_report *r, const fnr_report_tile *tile, fnr_error *
     }
     const bool ok = keep_row(r, tile, err);
     if (ok) {
-        fnr_report_write_card(r->cards.file, &r->table.rows[r->table.n_rows - 1], r->table.n_rows, &figures);
+        fnr_report_write_card(r->cards.file, &r->table.rows[r->table.n_rows - 1], tile, r->table.n_rows, &figures,
+                              r->montage_jpeg ? r->montage_w : 0, r->montage_h);
     }
     fnr_report_figures_free(&figures);
     return ok;
@@ -145,17 +153,40 @@ static bool copy_cards(fnr_report *r, fnr_error *err)
     return !ferror(from) || fnr_fail_errno(err, errno, "%s: %s", r->file.path, what);
 }
 
+/* Of names and places (FNV-1a): decisions about other places must not be shown as decisions about these. */
+static uint64_t fingerprint(const fnr_report_table *t)
+{
+    uint64_t h = 14695981039346656037u;
+    for (size_t i = 0; i < t->n_rows; i++) {
+        char text[FNR_TRANSFORM_TEXT] = "";
+        if (t->rows[i].has_transform) {
+            fnr_transform_format(&t->rows[i].tile_to_if, text);
+        }
+        const char *const parts[] = {t->rows[i].name, text};
+        for (int k = 0; k < 2; k++) {
+            for (const char *s = parts[k]; *s; s++) {
+                h = (h ^ (unsigned char)*s) * 1099511628211u;
+            }
+        }
+    }
+    return h;
+}
+
 bool fnr_report_close(fnr_report *r, const fnr_report_fact *facts, size_t n_facts, fnr_error *err)
 {
     FILE *out = r->file.file;
-    fnr_report_write_begin(out, r->title, r->version);
+    char id[32];
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)fingerprint(&r->table));
+    fnr_report_write_begin(out, r->title, r->version, id);
     fnr_report_write_summary(out, &r->table);
     fnr_report_write_map(out, &r->table, r->montage_jpeg, r->montage_w, r->montage_h);
     fnr_report_write_table(out, &r->table);
+    fnr_report_write_help(out, &r->table);
     fputs("<section id=\"cards\">\n<h2>Tiles</h2>\n", out);
     bool ok = copy_cards(r, err);
     if (ok) {
         fputs("</section>\n", out);
+        fnr_report_write_calibration(out, r->calibration);
         fnr_report_write_facts(out, facts, n_facts);
         fnr_report_write_end(out);
         ok = fnr_atomic_commit(&r->file, err);

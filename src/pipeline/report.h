@@ -12,14 +12,33 @@
 
 typedef struct fnr_report fnr_report;
 
+/* How often verdicts with a probability were right, on data with known truth. */
+typedef struct {
+    const double *predicted, *observed; /* of each bin: mean probability, fraction of right ones, both in [0, 1] */
+    const size_t *count;                /* tiles in each bin */
+    size_t bins;
+    const char *source; /* what it was measured on */
+} fnr_report_calibration;
+
 typedef struct {
     const char *title;                   /* e.g. the EM folder's name */
     const char *version;                 /* of the program */
     size_t n_tiles;                      /* expected; the size of the pictures follows from it (25 MB in all for 500 tiles) */
     int picture_px;                      /* longer side of a tile's pictures at most; 0 = 512 */
     const fnr_view *montage;             /* MBP, any dtype, only used during the call; NULL = no map */
+    const fnr_report_calibration *calibration; /* NULL: no reliability diagram; must live until the report is closed */
     double prediction_lo, prediction_hi; /* display range of predictions; equal = each tile's own */
 } fnr_report_head;
+
+typedef struct {
+    fnr_transform tile_to_if;
+    double score;
+} fnr_report_candidate;
+
+/* How far the MBP lies from the prediction at one place of the tile, after registration.  All in parts of the tile's width. */
+typedef struct {
+    double x, y, dx, dy;
+} fnr_report_arrow;
 
 typedef struct {
     const char *name; /* file name */
@@ -32,8 +51,17 @@ typedef struct {
     double scale, rotation_deg, score, peak_ratio, content, flow_inliers, flow_rms_px;
     double expected_error_px; /* how far off the place may be, rms over the tile, as the program judges it [IF px] */
     double truth_error_px; /* mean error where the truth is known, else NaN [IF px] */
+    double probability;    /* that the place is right, NaN unknown */
+    const char *decision, *note, *time; /* of a person: "accept", "reject" or NULL */
+    const fnr_report_candidate *candidates; /* places that came into question, best first; may be NULL */
+    size_t n_candidates;
+    const fnr_report_arrow *arrows; /* may be NULL */
+    size_t n_arrows;
+    double if_px_wide; /* the tile's width [IF px], for the length of the arrows */
     /* Pictures in the tile's frame, any dtype and size with the tile's aspect; NULL = not to be had. */
     const fnr_view *em, *prediction, *mbp;
+    /* Pictures in the montage's frame, of one size: MBP around the tile, and the prediction warped there; NULL = not to be had. */
+    const fnr_view *around, *placed;
 } fnr_report_tile;
 
 typedef struct {

@@ -6,7 +6,7 @@
 #include "src/image/stats.h"
 #include "src/pipeline/report_parts.h"
 
-enum { MAP_SIDE = 1100, MAP_QUALITY = 75, SIDE_LEAST = 64, N_FIGURES = 4 };
+enum { MAP_SIDE = 1100, MAP_QUALITY = 75, SIDE_LEAST = 64, N_FIGURES = 5 };
 
 /* A view reduced to w x h, values as they are. */
 static bool reduce(const fnr_view *v, int w, int h, fnr_image *out, fnr_error *err)
@@ -151,7 +151,8 @@ static bool encode(const fnr_rgb picture[N_FIGURES], size_t bytes, fnr_report_fi
         }
         fnr_report_figures_free(out);
         *out = (fnr_report_figures){
-            .em = text[0], .prediction = text[1], .mbp = text[2], .overlay = text[3], .w = picture[0].w, .h = picture[0].h};
+            .em = text[0], .prediction = text[1], .mbp = text[2], .overlay = text[3], .placed = text[4], .w = picture[0].w,
+            .h = picture[0].h, .placed_w = picture[4].w, .placed_h = picture[4].h};
         if (!ok) {
             fnr_report_figures_free(out);
             return false;
@@ -159,6 +160,29 @@ static bool encode(const fnr_rgb picture[N_FIGURES], size_t bytes, fnr_report_fi
         *fits = sum <= bytes;
     }
     return true;
+}
+
+/* Prediction in green over the MBP around it in magenta, as the montage shows it; nothing is painted when it is not to be had. */
+static bool paint_placed(const fnr_report_tile *t, const fnr_report_range *mbp, const fnr_report_range *prediction, int side, fnr_rgb *out,
+                         fnr_error *err)
+{
+    if (!t->around || !t->placed) {
+        return true;
+    }
+    const double f = fmin(1.0, (double)side / (t->around->w > t->around->h ? t->around->w : t->around->h));
+    const int w = (int)fmax(1.0, rint(t->around->w * f)), h = (int)fmax(1.0, rint(t->around->h * f));
+    fnr_image small[2] = {{{0}}}, none = {{0}};
+    bool ok = reduce(t->around, w, h, &small[0], err) && reduce(t->placed, w, h, &small[1], err) && fnr_image_new(&none, w, h, 1, 1, FNR_F32, err);
+    if (ok) {
+        const fnr_report_range ranges[2] = {mbp_range(&small[0].v, mbp), prediction_range(&small[1].v, prediction)};
+        stretch(&small[0], &ranges[0]);
+        stretch(&small[1], &ranges[1]);
+        ok = paint_overlay(&none, &small[1], &small[0], out, err);
+    }
+    fnr_image_free(&small[0]);
+    fnr_image_free(&small[1]);
+    fnr_image_free(&none);
+    return ok;
 }
 
 /* All pictures of a tile with the longer side `side`. */
@@ -187,6 +211,7 @@ static bool figures_of_side(const fnr_report_tile *t, const fnr_report_range *mb
     if (ok && t->prediction && t->mbp) {
         ok = paint_overlay(&small[0], &small[1], &small[2], &picture[3], err);
     }
+    ok = ok && paint_placed(t, mbp, prediction, side, &picture[4], err);
     ok = ok && encode(picture, bytes, out, fits, err);
     for (int k = 0; k < 3; k++) {
         fnr_image_free(&small[k]);
@@ -219,5 +244,6 @@ void fnr_report_figures_free(fnr_report_figures *f)
     free(f->prediction);
     free(f->mbp);
     free(f->overlay);
+    free(f->placed);
     *f = (fnr_report_figures){0};
 }

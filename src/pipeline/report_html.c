@@ -5,8 +5,6 @@
 #include "src/core/timer.h"
 #include "src/pipeline/report_parts.h"
 
-enum { MAP_LABELS_MAX = 80 };
-
 const fnr_report_sign fnr_report_signs[FNR_VERDICTS] = {
     [FNR_REGISTERED] = {"registered", "\xE2\x97\x8F"}, /* disc */
     [FNR_DOUBTFUL] = {"doubtful", "\xE2\x96\xB2"},     /* triangle */
@@ -55,7 +53,7 @@ void fnr_report_text(FILE *out, const char *text)
     free(shown);
 }
 
-static void write_number(FILE *out, double v, const char *format, const char *unit)
+void fnr_report_number(FILE *out, double v, const char *format, const char *unit)
 {
     if (isfinite(v)) {
         fprintf(out, format, v);
@@ -65,7 +63,7 @@ static void write_number(FILE *out, double v, const char *format, const char *un
     }
 }
 
-static void write_badge(FILE *out, fnr_verdict v)
+void fnr_report_badge(FILE *out, fnr_verdict v)
 {
     fprintf(out, "<span class=\"badge %s\">%s %s</span>", fnr_report_signs[v].word, fnr_report_signs[v].shape,
             fnr_report_signs[v].word);
@@ -73,7 +71,7 @@ static void write_badge(FILE *out, fnr_verdict v)
 
 /* ---- frame ---- */
 
-void fnr_report_write_begin(FILE *out, const char *title, const char *version)
+void fnr_report_write_begin(FILE *out, const char *title, const char *version, const char *id)
 {
     char now[32];
     fnr_utc_now(now);
@@ -81,7 +79,8 @@ void fnr_report_write_begin(FILE *out, const char *title, const char *version)
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
           out);
     fnr_report_text(out, title);
-    fprintf(out, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<h1>", fnr_report_css);
+    fprintf(out, "</title>\n<style>\n%s</style>\n</head>\n<body%s%s%s>\n<h1>", fnr_report_css, id ? " data-report=\"" : "", id ? id : "",
+            id ? "\"" : "");
     fnr_report_text(out, title);
     fputs("</h1>\n<p class=\"soft\">fnet-register ", out);
     fnr_report_text(out, version);
@@ -90,17 +89,23 @@ void fnr_report_write_begin(FILE *out, const char *title, const char *version)
 
 void fnr_report_write_end(FILE *out)
 {
-    fputs("<dialog id=\"viewer\" aria-labelledby=\"viewing\">\n<div class=\"tools\"><h3 id=\"viewing\"></h3>"
-          "<button type=\"button\" id=\"previous\" title=\"left arrow\">Previous</button>"
-          "<button type=\"button\" id=\"next\" title=\"right arrow\">Next</button>"
+    fputs("<dialog id=\"viewer\" aria-labelledby=\"viewing\">\n<div class=\"tools\"><h3 id=\"viewing\"></h3><span id=\"state\"></span>"
+          "<button type=\"button\" id=\"previous\" title=\"key k\">Previous</button>"
+          "<button type=\"button\" id=\"next\" title=\"key j\">Next</button>"
           "<button type=\"button\" id=\"shut\" title=\"Esc\">Close</button></div>\n"
           "<div class=\"stack\"><img id=\"lower\" alt=\"EM\"/><img id=\"upper\" alt=\"the picture on top\"/></div>\n"
-          "<div class=\"tools\"><label>On top of EM: <select id=\"which\"><option value=\"mbp\">MBP</option>"
+          "<div class=\"tools\"><label>below <select id=\"below\"><option value=\"em\">EM</option><option "
+          "value=\"prediction\">prediction</option></select></label>"
+          "<input type=\"range\" id=\"fade\" aria-label=\"how much of the upper picture\" min=\"0\" max=\"100\" value=\"50\"/>"
+          "<label>on top <select id=\"which\"><option value=\"mbp\">MBP</option>"
           "<option value=\"prediction\">prediction</option><option value=\"overlay\">overlay</option></select></label>"
-          "<label for=\"fade\">EM</label><input type=\"range\" id=\"fade\" min=\"0\" max=\"100\" value=\"50\"/><span>top</span>"
-          "<button type=\"button\" id=\"blink\" aria-pressed=\"false\">Blink</button></div>\n</dialog>\n",
+          "<button type=\"button\" id=\"blink\" aria-pressed=\"false\" title=\"key b\">Blink</button></div>\n</dialog>\n",
           out);
-    fprintf(out, "<script>\n%s%s</script>\n</body>\n</html>\n", fnr_report_sort_script, fnr_report_script);
+    fputs("<footer id=\"review\"><span id=\"where\"></span><span class=\"keys\"><kbd>j</kbd> next <kbd>k</kbd> back <kbd>b</kbd> blink <kbd>a</kbd> accept "
+          "<kbd>r</kbd> reject <kbd>u</kbd> undo <kbd>n</kbd> note</span><span id=\"tally\" aria-live=\"polite\"></span>"
+          "<button type=\"button\" id=\"download\">Download review.csv</button><button type=\"button\" id=\"forget\">Forget all</button></footer>\n",
+          out);
+    fprintf(out, "<script>\n%s%s%s</script>\n</body>\n</html>\n", fnr_report_sort_script, fnr_report_script, fnr_report_review_script);
 }
 
 void fnr_report_write_facts(FILE *out, const fnr_report_fact *facts, size_t n)
@@ -116,203 +121,91 @@ void fnr_report_write_facts(FILE *out, const fnr_report_fact *facts, size_t n)
     fputs("</dl>\n</section>\n", out);
 }
 
-/* ---- map ---- */
-
-static void write_outline(FILE *out, const fnr_report_row *row, size_t number, double label_px)
-{
-    const double x[2] = {-0.5, row->w - 0.5};
-    const double y[2] = {-0.5, row->h - 0.5};
-    static const int order[4][2] = {{0, 0}, {1, 0}, {1, 1}, {0, 1}};
-    fprintf(out, "<a href=\"#tile-%zu\" data-verdict=\"%s\"><title>", number, fnr_report_signs[row->verdict].word);
-    fnr_report_text(out, row->name);
-    fprintf(out, ": %s</title><polygon class=\"m-%s\" points=\"", fnr_report_signs[row->verdict].word,
-            fnr_report_signs[row->verdict].word);
-    for (int i = 0; i < 4; i++) {
-        const fnr_point q = fnr_transform_apply(&row->tile_to_if, (fnr_point){x[order[i][0]], y[order[i][1]]});
-        fprintf(out, "%s%.2f,%.2f", i ? " " : "", q.x, q.y);
-    }
-    fputs("\"/>", out);
-    if (label_px > 0) {
-        const fnr_point c = fnr_transform_apply(&row->tile_to_if, (fnr_point){(row->w - 1) / 2.0, (row->h - 1) / 2.0});
-        fprintf(out, "<text x=\"%.1f\" y=\"%.1f\" font-size=\"%.1f\">%zu</text>", c.x, c.y, label_px, number);
-    }
-    fputs("</a>\n", out);
-}
-
-/* One line as it is drawn on the map, and a word, for each verdict that has an outline there. */
-static void write_legend(FILE *out, const fnr_report_table *t)
-{
-    fputs("<ul class=\"legend\" aria-label=\"outlines on the map\">", out);
-    for (int k = 0; k < FNR_VERDICTS; k++) {
-        bool drawn = false;
-        for (size_t i = 0; i < t->n_rows && !drawn; i++) {
-            drawn = t->rows[i].verdict == (fnr_verdict)k && t->rows[i].has_transform;
-        }
-        if (drawn) {
-            fprintf(out,
-                    "<li><svg class=\"key\" viewBox=\"0 0 30 14\" width=\"30\" height=\"14\" aria-hidden=\"true\"><rect class=\"m-%s\" "
-                    "x=\"1\" y=\"1\" width=\"28\" height=\"12\"/></svg> %s</li>",
-                    fnr_report_signs[k].word, fnr_report_signs[k].word);
-        }
-    }
-    fputs("</ul>\n<p class=\"soft\">MBP montage with the outlines of the tiles. Numbers are those of the table; click a tile to see its "
-          "pictures.</p>\n",
-          out);
-}
-
-void fnr_report_write_map(FILE *out, const fnr_report_table *t, const char *jpeg, int w, int h)
-{
-    if (!jpeg) {
-        fputs("</div>\n", out); /* of the two columns that the summary opened */
-        return;
-    }
-    /* SVG counts from pixel corners: the centre of the first pixel is (0, 0) as everywhere in this program. */
-    fprintf(out,
-            "<section id=\"map\">\n<div class=\"map\"><svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"-0.5 -0.5 %d %d\" "
-            "role=\"group\" "
-            "aria-label=\"MBP montage with the outlines of the tiles\">\n<image x=\"-0.5\" y=\"-0.5\" width=\"%d\" height=\"%d\" "
-            "preserveAspectRatio=\"none\" href=\"data:image/jpeg;base64,%s\"/>\n",
-            w, h, w, h, jpeg);
-    for (size_t i = 0; i < t->n_rows; i++) {
-        if (t->rows[i].has_transform && fnr_transform_is_finite(&t->rows[i].tile_to_if)) {
-            write_outline(out, &t->rows[i], i + 1, t->n_rows <= MAP_LABELS_MAX ? (w > h ? w : h) / 45.0 : 0.0);
-        }
-    }
-    fputs("</svg></div>\n", out);
-    write_legend(out, t);
-    fputs("</section>\n</div>\n", out);
-}
-
 /* ---- table ---- */
 
-static bool truth_known(const fnr_report_table *t)
-{
-    for (size_t i = 0; i < t->n_rows; i++) {
-        if (isfinite(t->rows[i].truth_error_px)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-typedef struct {
-    const char *title, *help, *format;
-    double factor;
-    size_t offset; /* of the number in the row */
-} column;
-
 #define ROW(field) offsetof(fnr_report_row, field)
-static const column columns[] = {
-    {"scale", "relative to the nominal pixel sizes", "%.4f", 1, ROW(scale)},
-    {"rotation [\xC2\xB0]", "of the tile in the montage", "%.2f", 1, ROW(rotation_deg)},
-    {"score", "correlation of prediction and MBP", "%.3f", 1, ROW(score)},
-    {"peak ratio", "best over second-best place", "%.2f", 1, ROW(peak_ratio)},
-    {"content [%]", "of the prediction above half its maximum", "%.1f", 100, ROW(content)},
-    {"inliers [%]", "of the residual flow within 1 px of the fit", "%.0f", 100, ROW(flow_inliers)},
-    {"residual [px]", "rms of the inliers, IF pixels", "%.2f", 1, ROW(flow_rms_px)},
-    {"expected error [px]", "how far off the tile may lie (rms over the tile, IF pixels), as the program judges it", "%.2f", 1, ROW(expected_error_px)},
-    {"error [px]", "mean distance from the known truth, IF pixels", "%.2f", 1, ROW(truth_error_px)},
+const fnr_report_column fnr_report_columns[] = {
+    {"probability", " %", "that the place is right", "%.0f", 100, ROW(probability), true},
+    {"expected error", " px", "how far off the tile may lie (rms over the tile, MBP pixels), as the program judges it", "%.2f", 1,
+     ROW(expected_error_px), true},
+    {"true error", " px", "mean distance from the known truth, MBP pixels", "%.2f", 1, ROW(truth_error_px), true},
+    {"score", "", "correlation of prediction and MBP, 1 at best", "%.2f", 1, ROW(score), true},
+    {"rotation", "\xC2\xB0", "of the tile in the montage", "%.2f", 1, ROW(rotation_deg), true},
+    {"scale", "", "relative to the nominal pixel sizes", "%.4f", 1, ROW(scale), true},
+    {"content", " %", "of the prediction's pixels above half of a typical sheath", "%.1f", 100, ROW(content), true},
+    {"peak ratio", "", "best over second-best place, without help of the neighbours", "%.2f", 1, ROW(peak_ratio), false},
+    {"flow inliers", " %", "of the residual flow within 1 px of the fit", "%.0f", 100, ROW(flow_inliers), false},
+    {"flow residual", " px", "rms of the inliers, MBP pixels", "%.2f", 1, ROW(flow_rms_px), false},
 };
-enum { N_COLUMNS = sizeof columns / sizeof columns[0] };
+const size_t fnr_report_n_columns = sizeof fnr_report_columns / sizeof fnr_report_columns[0];
 
-static double value_of(const fnr_report_row *row, const column *c)
+double fnr_report_value(const fnr_report_row *row, const fnr_report_column *c)
 {
     double v;
     memcpy(&v, (const char *)row + c->offset, sizeof v);
     return v * c->factor;
 }
 
-static void write_table_row(FILE *out, const fnr_report_row *row, size_t number, int n_columns)
+/* A column without a single number only takes room. */
+static bool is_shown(const fnr_report_table *t, const fnr_report_column *c)
 {
-    fprintf(out, "<tr data-verdict=\"%s\"><td data-v=\"%zu\">%zu</td><td class=\"w\"><a href=\"#tile-%zu\">",
-            fnr_report_signs[row->verdict].word, number, number, number);
+    for (size_t i = 0; c->in_table && i < t->n_rows; i++) {
+        if (isfinite(fnr_report_value(&t->rows[i], c))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void write_table_row(FILE *out, const fnr_report_table *t, size_t index)
+{
+    const fnr_report_row *row = &t->rows[index];
+    fprintf(out, "<tr data-verdict=\"%s\" data-number=\"%zu\"><td data-v=\"%zu\">%zu</td><td class=\"w\"><a href=\"#tile-%zu\">",
+            fnr_report_signs[row->verdict].word, index + 1, index + 1, index + 1, index + 1);
     fnr_report_text(out, row->name);
     fputs("</a></td><td class=\"w\">", out);
-    write_badge(out, row->verdict);
-    fputs("</td>", out);
-    for (int k = 0; k < n_columns; k++) {
-        const double v = value_of(row, &columns[k]);
-        fputs("<td data-v=\"", out);
-        if (isfinite(v)) {
-            fprintf(out, "%.9g", v);
+    fnr_report_badge(out, row->verdict);
+    fputs("</td><td class=\"w decision\"></td>", out);
+    for (size_t k = 0; k < fnr_report_n_columns; k++) {
+        const fnr_report_column *c = &fnr_report_columns[k];
+        const double v = fnr_report_value(row, c);
+        if (is_shown(t, c)) {
+            fputs("<td data-v=\"", out);
+            if (isfinite(v)) {
+                fprintf(out, "%.9g", v);
+            }
+            fputs("\">", out);
+            fnr_report_number(out, v, c->format, "");
+            fputs("</td>", out);
         }
-        fputs("\">", out);
-        write_number(out, v, columns[k].format, "");
-        fputs("</td>", out);
     }
     fputs("<td class=\"w reason\">", out);
     fnr_report_text(out, row->reason);
     fputs("</td></tr>\n", out);
 }
 
+static void write_heading(FILE *out, const fnr_report_column *c)
+{
+    const char *unit = c->unit[0] == ' ' ? c->unit + 1 : c->unit;
+    fprintf(out, "<th scope=\"col\" title=\"%s\"><button type=\"button\">%s%s%s%s</button></th>", c->help, c->title, *unit ? " [" : "", unit, *unit ? "]" : "");
+}
+
 void fnr_report_write_table(FILE *out, const fnr_report_table *t)
 {
-    const int n_columns = truth_known(t) ? N_COLUMNS : N_COLUMNS - 1;
     fputs("<section>\n<h2>All tiles</h2>\n<div class=\"scroll\"><table id=\"tiles\">\n<thead><tr><th scope=\"col\"><button "
           "type=\"button\">#</button></th>"
           "<th class=\"w\" scope=\"col\"><button type=\"button\">tile</button></th>"
-          "<th class=\"w\" scope=\"col\"><button type=\"button\">verdict</button></th>",
+          "<th class=\"w\" scope=\"col\"><button type=\"button\">verdict</button></th>"
+          "<th class=\"w\" scope=\"col\" title=\"your decision\"><button type=\"button\">review</button></th>",
           out);
-    for (int k = 0; k < n_columns; k++) {
-        fprintf(out, "<th scope=\"col\" title=\"%s\"><button type=\"button\">%s</button></th>", columns[k].help,
-                columns[k].title);
+    for (size_t k = 0; k < fnr_report_n_columns; k++) {
+        if (is_shown(t, &fnr_report_columns[k])) {
+            write_heading(out, &fnr_report_columns[k]);
+        }
     }
     fputs("<th class=\"w\" scope=\"col\"><button type=\"button\">reason</button></th></tr></thead>\n<tbody>\n", out);
     for (size_t i = 0; i < t->n_rows; i++) {
-        write_table_row(out, &t->rows[i], i + 1, n_columns);
+        write_table_row(out, t, i);
     }
     fputs("</tbody>\n</table></div>\n</section>\n", out);
-}
-
-/* ---- cards ---- */
-
-static void write_figure(FILE *out, const fnr_report_row *row, const char *layer, const char *caption, const char *jpeg,
-                         const fnr_report_figures *f, const char *none)
-{
-    fputs("<figure>", out);
-    if (jpeg) {
-        fprintf(out, "<img data-layer=\"%s\" width=\"%d\" height=\"%d\" loading=\"lazy\" alt=\"%s of ", layer, f->w, f->h,
-                caption);
-        fnr_report_text(out, row->name);
-        fprintf(out, "\" src=\"data:image/jpeg;base64,%s\"/>", jpeg);
-    } else {
-        fprintf(out, "<div class=\"none\">%s</div>", none);
-    }
-    fprintf(out, "<figcaption>%s</figcaption></figure>\n", caption);
-}
-
-void fnr_report_write_card(FILE *out, const fnr_report_row *row, size_t number, const fnr_report_figures *f)
-{
-    const char *word = fnr_report_signs[row->verdict].word;
-    fprintf(out, "<article class=\"card %s\" id=\"tile-%zu\" data-verdict=\"%s\">\n<header><span class=\"soft\">%zu</span><h3>",
-            word, number, word, number);
-    fnr_report_text(out, row->name);
-    fputs("</h3>", out);
-    write_badge(out, row->verdict);
-    fputs("<span>", out);
-    fnr_report_text(out, row->reason);
-    fputs("</span>", out);
-    if (f->em && (f->prediction || f->mbp)) {
-        fputs("<button type=\"button\" class=\"compare\">Compare</button>", out);
-    }
-    fputs("</header>\n<div class=\"figs\">\n", out);
-    const char *no_place = row->has_transform ? "not to be had" : "no place found in the montage";
-    write_figure(out, row, "em", "EM", f->em, f, "not readable");
-    write_figure(out, row, "prediction", "prediction", f->prediction, f, "no prediction");
-    write_figure(out, row, "mbp", "MBP at the place found", f->mbp, f, no_place);
-    write_figure(out, row, "overlay", "EM grey, prediction green, MBP magenta (white where they agree)", f->overlay, f, no_place);
-    fputs("</div>\n<p class=\"nums\">", out);
-    for (int k = 0; k < N_COLUMNS; k++) {
-        if (isfinite(value_of(row, &columns[k]))) {
-            fprintf(out, "%s <b>", columns[k].title);
-            write_number(out, value_of(row, &columns[k]), columns[k].format, "");
-            fputs("</b> \xC2\xB7 ", out);
-        }
-    }
-    if (row->has_transform) {
-        const fnr_transform *m = &row->tile_to_if; /* every digit stands in transforms.csv */
-        fprintf(out, "tile px \xE2\x86\x92 MBP px <code title=\"m00 m10 m01 m11 m02 m12\">%.7f %.7f %.7f %.7f %.3f %.3f</code>",
-                m->m00, m->m10, m->m01, m->m11, m->m02, m->m12);
-    }
-    fputs("</p>\n</article>\n", out);
 }

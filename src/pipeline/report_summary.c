@@ -143,6 +143,38 @@ static void write_agreement(FILE *out, const fnr_report_table *t, const digest *
     fputs(odd > named ? ", \xE2\x80\xA6</dd>\n" : "</dd>\n", out);
 }
 
+/* Middle and worst of what the program expects to be off, over all tiles that have a place. */
+static void write_expected(FILE *out, const fnr_report_table *t)
+{
+    double *v = calloc(t->n_rows + 1, sizeof *v);
+    size_t n = 0;
+    for (size_t i = 0; v && i < t->n_rows; i++) {
+        if (t->rows[i].has_transform && isfinite(t->rows[i].expected_error_px)) {
+            v[n++] = t->rows[i].expected_error_px;
+        }
+    }
+    const double middle = median(v, n);
+    if (n) {
+        fprintf(out, "<dt>expected error</dt><dd><b>%.2f px</b> of the MBP image, worst tile %.2f px</dd>\n", middle, v[n - 1]);
+    }
+    free(v);
+}
+
+/* What to do now, in one sentence. */
+static void write_next(FILE *out, const fnr_report_table *t, const digest *d)
+{
+    const size_t ask = d->count[FNR_DOUBTFUL] + d->count[FNR_FAILED], usable = d->count[FNR_REGISTERED] + d->count[FNR_BY_NEIGHBOURS];
+    if (t->n_rows == 0) {
+        return;
+    }
+    if (ask == 0 && usable > 0) {
+        fputs("<p>Nothing needs a decision. To be sure, blink through the tiles below: <kbd>j</kbd> next, <kbd>b</kbd> blink.</p>\n", out);
+    } else if (ask > 0) {
+        fprintf(out, "<p>%zu tile%s a decision: <kbd>j</kbd> next, <kbd>b</kbd> blink, <kbd>a</kbd> accept, <kbd>r</kbd> reject.</p>\n", ask,
+                ask == 1 ? " needs" : "s need");
+    }
+}
+
 /* Doubtful and failed tiles with their reasons. */
 static void write_attention(FILE *out, const fnr_report_table *t, const digest *d)
 {
@@ -174,8 +206,11 @@ void fnr_report_write_summary(FILE *out, const fnr_report_table *t)
     const digest d = digest_of(t);
     fputs("<div class=\"top\">\n<section id=\"summary\">\n", out); /* the map is the other column */
     write_counts(out, t, &d);
+    write_next(out, t, &d);
     if (isfinite(d.scale)) {
-        fprintf(out, "<dl class=\"facts\">\n<dt>rotation</dt><dd><b>%.2f\xC2\xB0</b> (%.2f to %.2f)</dd>\n",
+        fputs("<dl class=\"facts\">\n", out);
+        write_expected(out, t);
+        fprintf(out, "<dt>rotation</dt><dd><b>%.2f\xC2\xB0</b> (%.2f to %.2f)</dd>\n",
                 remainder(d.rotation, 360.0), d.rotation_lo, d.rotation_hi);
         fprintf(out, "<dt>scale</dt><dd><b>%.4f</b> of nominal (%.4f to %.4f)</dd>\n", d.scale, d.scale_lo, d.scale_hi);
         if (isfinite(d.score)) {

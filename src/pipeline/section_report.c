@@ -4,55 +4,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "src/core/mem.h"
 #include "src/core/text.h"
 #include "src/core/timer.h"
-#include "src/cv/cv.h"
 #include "src/pipeline/record.h"
 #include "src/pipeline/report.h"
-#include "src/pipeline/section.h"
-
-typedef struct {
-    fnr_em_tile em;
-    fnr_image prediction, mbp;
-} pictures;
-
-static void free_pictures(pictures *p)
-{
-    fnr_tile_free(&p->em);
-    fnr_image_free(&p->prediction);
-    fnr_image_free(&p->mbp);
-}
-
-/* MBP under the found transform, sampled on the tile's network pixels. */
-static bool cut_mbp(const fnr_view *montage, const fnr_section_tile *t, const fnr_view *like, fnr_image *out)
-{
-    return t->reg.has_transform && fnr_image_new(out, like->w, like->h, 1, 1, FNR_F32, NULL) &&
-           fnr_cv_warp_affine(montage, &t->reg.t, FNR_INTERP_CUBIC, FNR_BORDER_ZERO, &out->v, NULL);
-}
+#include "src/pipeline/section_pictures.h"
 
 static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage, const fnr_section_tile *t, fnr_error *err)
 {
+    static const char *const decisions[] = {[FNR_UNREVIEWED] = NULL, [FNR_ACCEPTED] = "accept", [FNR_REJECTED] = "reject"};
     const fnr_registration *r = &t->reg;
-    pictures p = {0};
     char *name = fnr_text_escape(t->name, fnr_text_is_printable, err);
-    if (!name) {
-        return false;
+    fnr_section_pictures *p = fnr_calloc(1, sizeof *p, "pictures of a tile", err);
+    bool ok = name && p;
+    if (ok) {
+        fnr_report_tile out = {.name = name,
+                               .w = t->w,
+                               .h = t->h,
+                               .verdict = r->verdict,
+                               .reason = r->reason,
+                               .has_transform = r->has_transform,
+                               .tile_to_if = t->tile_to_if,
+                               .scale = r->scale,
+                               .rotation_deg = r->rotation_deg,
+                               .score = r->score,
+                               .peak_ratio = r->peak_ratio,
+                               .content = r->content,
+                               .flow_inliers = r->flow_inliers,
+                               .flow_rms_px = r->flow_rms_px,
+                               .expected_error_px = r->expected_error_px,
+                               .truth_error_px = NAN,
+                               .probability = NAN,
+                               .decision = decisions[t->review.decision],
+                               .note = t->review.note,
+                               .time = t->review.time};
+        fnr_section_pictures_make(s, t, montage, p, &out);
+        ok = fnr_report_add_tile(report, &out, err);
+        fnr_section_pictures_free(p);
     }
-    fnr_report_tile out = {.name = name, .w = t->w, .h = t->h, .verdict = r->verdict, .reason = r->reason, .has_transform = r->has_transform,
-                           .tile_to_if = t->tile_to_if, .scale = r->scale, .rotation_deg = r->rotation_deg, .score = r->score,
-                           .peak_ratio = r->peak_ratio, .content = r->content, .flow_inliers = r->flow_inliers, .flow_rms_px = r->flow_rms_px,
-                           .expected_error_px = r->expected_error_px, .truth_error_px = NAN};
-    if (t->w > 0 && fnr_tile_load(t->path, t->em_nm, s->net_nm, &p.em, NULL)) {
-        out.em = &p.em.net.v;
-    }
-    if (t->w > 0 && fnr_section_read_prediction(s, t, &p.prediction, NULL)) {
-        out.prediction = &p.prediction.v;
-    }
-    if (out.em && cut_mbp(montage, t, out.em, &p.mbp)) {
-        out.mbp = &p.mbp.v;
-    }
-    const bool ok = fnr_report_add_tile(report, &out, err);
-    free_pictures(&p);
+    free(p);
     free(name);
     return ok;
 }

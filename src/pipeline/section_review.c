@@ -51,7 +51,8 @@ static bool read_row(const fnr_csv *table, size_t row, const columns *c, const c
     const char *decision = fnr_csv_cell(table, row, c->decision), *place = fnr_csv_cell(table, row, c->transform);
     *out = (fnr_review){0};
     if (!parse_decision(decision, &out->decision)) {
-        return fnr_fail(err, FNR_E_FORMAT, "%s row %zu: the decision is \"%s\", neither accept nor reject", path, row + 2, decision);
+        return fnr_fail(err, FNR_E_FORMAT, "%s row %zu: the decision is \"%s\", neither accept nor reject", path, row + 2,
+                        decision);
     }
     snprintf(out->note, sizeof out->note, "%s", fnr_csv_cell(table, row, c->note));
     snprintf(out->time, sizeof out->time, "%s", fnr_csv_cell(table, row, c->time));
@@ -67,8 +68,8 @@ static bool read_row(const fnr_csv *table, size_t row, const columns *c, const c
 /* A review of another section, or a misspelt name: a decision must not get lost unseen. */
 static bool unknown_tiles(const char *path, const char *names, size_t n, const char *em_dir, fnr_error *err)
 {
-    return n == 0 || fnr_fail(err, FNR_E_USAGE, "%s: %zu of the tiles it decides on %s not in %s: %s%s", path, n, n == 1 ? "is" : "are", em_dir, names,
-                              n > NAMED_MAX ? ", ..." : "");
+    return n == 0 || fnr_fail(err, FNR_E_USAGE, "%s: %zu of the tiles it decides on %s not in %s: %s%s", path, n,
+                              n == 1 ? "is" : "are", em_dir, names, n > NAMED_MAX ? ", ..." : "");
 }
 
 bool fnr_section_read_review(fnr_section *s, fnr_error *err)
@@ -83,9 +84,10 @@ bool fnr_section_read_review(fnr_section *s, fnr_error *err)
     if (!fnr_csv_read(path, &table, err)) {
         return false;
     }
-    const columns c = {fnr_csv_column(&table, "tile"), fnr_csv_column(&table, "decision"), fnr_csv_column(&table, "note"), fnr_csv_column(&table, "time"),
-                       fnr_csv_column(&table, "transform")};
-    bool ok = (c.tile >= 0 && c.decision >= 0) || fnr_fail(err, FNR_E_FORMAT, "%s: the columns tile and decision are needed", path);
+    const columns c = {fnr_csv_column(&table, "tile"), fnr_csv_column(&table, "decision"), fnr_csv_column(&table, "note"),
+                       fnr_csv_column(&table, "time"), fnr_csv_column(&table, "transform")};
+    bool ok =
+        (c.tile >= 0 && c.decision >= 0) || fnr_fail(err, FNR_E_FORMAT, "%s: the columns tile and decision are needed", path);
     for (size_t i = 0; ok && i + 1 < table.rows; i++) {
         char *name = table.cells[(i + 1) * table.columns + (size_t)c.tile];
         fnr_review review;
@@ -139,11 +141,14 @@ static void accept(const fnr_section *s, fnr_section_tile *t)
 {
     char by_itself[160];
     if (!t->reg.has_transform) {
-        fnr_log_warn(s->run->log, "%s: %s was accepted, but neither that file nor this run says where it lies", s->job.review_path, t->name);
+        fnr_log_warn(s->run->log, "%s: %s was accepted, but neither that file nor this run says where it lies",
+                     s->job.review_path, t->name);
         return;
     }
-    snprintf(by_itself, sizeof by_itself, "%s%s%.120s", fnr_verdict_name(t->reg.verdict), t->reg.reason[0] ? ": " : "", t->reg.reason);
-    snprintf(t->reg.reason, sizeof t->reg.reason, "accepted by hand%s%s (the program: %.110s)", t->review.note[0] ? ": " : "", t->review.note, by_itself);
+    snprintf(by_itself, sizeof by_itself, "%s%s%.120s", fnr_verdict_name(t->reg.verdict), t->reg.reason[0] ? ": " : "",
+             t->reg.reason);
+    snprintf(t->reg.reason, sizeof t->reg.reason, "accepted by hand%s%s (the program: %.110s)", t->review.note[0] ? ": " : "",
+             t->review.note, by_itself);
     t->reg.verdict = FNR_REGISTERED;
 }
 

@@ -1,10 +1,6 @@
 /* The report is read by two outsiders: libxml2 as strict XML, libjpeg for the pictures. */
-#include "tests/support/support.h"
+#include "tests/pipeline/report_page.h"
 
-#include <jpeglib.h>
-#include <libxml/parser.h>
-#include <libxml/xpath.h>
-#include <libxml/xpathInternals.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include "src/core/fs.h"
@@ -12,76 +8,6 @@
 #include "src/pipeline/report.h"
 
 enum { W = 90, H = 60 }; /* of the pictures */
-
-typedef struct {
-    char *text;
-    size_t size;
-    xmlDocPtr doc;
-    xmlXPathContextPtr xpath;
-} page;
-
-static const char *report_path(void)
-{
-    static char path[FNR_PATH_MAX];
-    fnr_error err = {0};
-    assert_ok(fnr_path_join(path, fnr_test_tmpdir(), "report.html", &err), err);
-    return path;
-}
-
-static page read_page(void)
-{
-    page p;
-    fnr_error err = {0};
-    assert_ok(fnr_read_file(report_path(), 1u << 28, &p.text, &p.size, &err), err);
-    p.doc = xmlReadMemory(p.text, (int)p.size, "report.html", NULL, XML_PARSE_NONET | XML_PARSE_HUGE);
-    assert_non_null(p.doc); /* well-formed */
-    p.xpath = xmlXPathNewContext(p.doc);
-    xmlXPathRegisterNs(p.xpath, BAD_CAST "h", BAD_CAST "http://www.w3.org/1999/xhtml");
-    xmlXPathRegisterNs(p.xpath, BAD_CAST "s", BAD_CAST "http://www.w3.org/2000/svg");
-    return p;
-}
-
-static void free_page(page *p)
-{
-    xmlXPathFreeContext(p->xpath);
-    xmlFreeDoc(p->doc);
-    free(p->text);
-}
-
-static double count(const page *p, const char *expression)
-{
-    xmlXPathObjectPtr o = xmlXPathEvalExpression(BAD_CAST expression, p->xpath);
-    assert_non_null(o);
-    const double n = o->nodesetval ? o->nodesetval->nodeNr : 0;
-    xmlXPathFreeObject(o);
-    return n;
-}
-
-/* Text of the first match; free with xmlFree. */
-static char *text_of(const page *p, const char *expression)
-{
-    xmlXPathObjectPtr o = xmlXPathEvalExpression(BAD_CAST expression, p->xpath);
-    assert_non_null(o);
-    char *text = (char *)xmlXPathCastToString(o);
-    xmlXPathFreeObject(o);
-    return text;
-}
-
-static void check_text(const page *p, const char *expression, const char *expected)
-{
-    char *text = text_of(p, expression);
-    assert_string_equal(text, expected);
-    xmlFree(text);
-}
-
-static void check_mentions(const page *p, const char *expression, const char *part)
-{
-    char *text = text_of(p, expression);
-    if (!strstr(text, part)) {
-        fail_msg("'%s' is not in '%s'", part, text);
-    }
-    xmlFree(text);
-}
 
 static fnr_report_tile make_tile(const char *name, fnr_verdict verdict)
 {
@@ -100,7 +26,8 @@ static fnr_report_tile make_tile(const char *name, fnr_verdict verdict)
                              .flow_inliers = 0.9,
                              .flow_rms_px = 0.4,
                              .expected_error_px = 0.25,
-                             .truth_error_px = NAN};
+                             .truth_error_px = NAN,
+                             .probability = NAN};
 }
 
 static fnr_report *open_report(size_t n_tiles, const fnr_view *montage)
@@ -170,64 +97,6 @@ static void the_file_stands_alone(void **state)
     free_page(&p);
 }
 
-typedef struct {
-    int w, h;
-    unsigned char *rgb;
-} picture;
-
-static size_t from_base64(const char *text, unsigned char *out)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t n = 0;
-    unsigned bits = 0;
-    int have = 0;
-    for (; *text && *text != '='; text++) {
-        const char *d = strchr(digits, *text);
-        assert_non_null(d);
-        bits = bits << 6 | (unsigned)(d - digits);
-        if ((have += 6) >= 8) {
-            out[n++] = (unsigned char)(bits >> (have -= 8));
-        }
-    }
-    return n;
-}
-
-static picture decode(const page *p, const char *expression)
-{
-    char *uri = text_of(p, expression);
-    const char *text = strchr(uri, ',');
-    assert_non_null(text);
-    unsigned char *bytes = malloc(strlen(text));
-    const size_t size = from_base64(text + 1, bytes);
-    struct jpeg_decompress_struct c;
-    struct jpeg_error_mgr fatal;
-    c.err = jpeg_std_error(&fatal);
-    jpeg_create_decompress(&c);
-    jpeg_mem_src(&c, bytes, size);
-    jpeg_read_header(&c, TRUE);
-    c.out_color_space = JCS_RGB;
-    jpeg_start_decompress(&c);
-    picture im = {.w = (int)c.output_width, .h = (int)c.output_height};
-    im.rgb = malloc(3u * c.output_width * c.output_height);
-    while (c.output_scanline < c.output_height) {
-        JSAMPROW row = im.rgb + 3u * c.output_width * c.output_scanline;
-        jpeg_read_scanlines(&c, &row, 1);
-    }
-    jpeg_finish_decompress(&c);
-    jpeg_destroy_decompress(&c);
-    free(bytes);
-    xmlFree(uri);
-    return im;
-}
-
-static void check_colour(const picture *im, int x, int y, int r, int g, int b)
-{
-    const unsigned char *p = im->rgb + 3 * (y * im->w + x);
-    if (abs(p[0] - r) > 30 || abs(p[1] - g) > 30 || abs(p[2] - b) > 30) {
-        fail_msg("pixel (%d, %d) is %d %d %d, not about %d %d %d", x, y, p[0], p[1], p[2], r, g, b);
-    }
-}
-
 /* Four quarters: nothing, prediction alone, MBP alone, both; EM black but for its right half. */
 static void pictures_show_what_was_given(void **state)
 {
@@ -291,18 +160,63 @@ static void the_map_shows_tiles_where_they_lie(void **state)
     assert_ok(fnr_report_add_tile(r, &t, &err), err);
     assert_ok(fnr_report_close(r, NULL, 0, &err), err);
     page p = read_page();
-    assert_true(count(&p, "//s:polygon") == 1);
+    assert_true(count(&p, "//h:div[@class='map']//s:polygon") == 1);
     /* a quarter turn: the pixel edges (-0.5, -0.5), (999.5, -0.5), ... times 0.1 */
     check_text(&p, "//s:a[@href='#tile-1']/s:polygon/@points", "300.05,49.95 300.05,149.95 230.05,149.95 230.05,49.95");
     check_text(&p, "//s:svg/@viewBox", "-0.5 -0.5 400 300");
     assert_true(count(&p, "//h:ul[@class='legend']/h:li") == 1); /* only what is drawn */
     check_mentions(&p, "//h:ul[@class='legend']", "registered");
-    check_text(&p, "//h:tbody/h:tr[1]/h:td[11]/@data-v", "0.25"); /* how far off it may lie */
+    check_text(&p, "//h:tbody/h:tr[1]/h:td[5]/@data-v", "0.25"); /* how far off it may lie */
     picture im = decode(&p, "//s:image/@href");
     assert_int_equal(im.w, 400);
     assert_int_equal(im.h, 300);
     check_colour(&im, 50, 150, 0, 0, 0);
     check_colour(&im, 350, 150, 255, 255, 255);
+    free(im.rgb);
+    free_page(&p);
+}
+
+/* Arrows ten times as long as the residual, candidates on the montage, probabilities where somebody knows them. */
+static void evidence_is_drawn_to_scale(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    float px[W * H] = {0};
+    px[0] = 1;
+    const fnr_view v = fnr_view_f32(px, W, H);
+    static const double predicted[] = {0.5, 0.9}, observed[] = {0.75, 0.9};
+    static const size_t tiles[] = {16, 400};
+    const fnr_report_calibration calibration = {predicted, observed, tiles, 2, "sections <A>, B"};
+    const fnr_report_head head = {.title = "t", .version = "1", .n_tiles = 2, .montage = &v, .calibration = &calibration};
+    const fnr_report_arrow arrows[] = {{0.5, 0.25, 0.01, 0}};
+    const fnr_report_candidate candidates[] = {{{.m00 = 0.1, .m11 = 0.1, .m02 = 5, .m12 = 7}, 0.7}, {{.m00 = 0.2, .m11 = 0.2, .m02 = 1, .m12 = 2}, 0.65}};
+    fnr_report *r = fnr_report_open(report_path(), &head, &err);
+    assert_non_null(r);
+    fnr_report_tile t = make_tile("a.tif", FNR_REGISTERED);
+    t.em = t.prediction = t.mbp = t.around = t.placed = &v;
+    t.arrows = arrows, t.n_arrows = 1, t.if_px_wide = 100;
+    t.candidates = candidates, t.n_candidates = 2;
+    t.probability = 0.875;
+    t.decision = "accept", t.note = "<seen>", t.time = "2026-01-02T03:04:05Z";
+    assert_ok(fnr_report_add_tile(r, &t, &err), err);
+    t = make_tile("b.tif", FNR_NO_CONTENT);
+    assert_ok(fnr_report_add_tile(r, &t, &err), err);
+    assert_ok(fnr_report_close(r, NULL, 0, &err), err);
+    page p = read_page();
+    check_mentions(&p, "//s:svg[@class='arrows']/s:path[1]/@d", "M500 250L600 250");
+    check_mentions(&p, "//s:svg[@class='arrows']/s:path[2]/@d", "h100"); /* 1 px of 100, ten times longer, on 1000 */
+    check_text(&p, "//s:svg[@class='places']/s:polygon[@class='candidate']/@points", "0.90,1.90 200.90,1.90 200.90,141.90 0.90,141.90");
+    check_mentions(&p, "//h:article[1]", "by score: 0.70, 0.65");
+    check_mentions(&p, "//h:thead", "probability [%]");
+    check_text(&p, "//h:tbody/h:tr[1]/h:td[5]/@data-v", "87.5");
+    check_text(&p, "//h:article[1]/@data-note", "<seen>");
+    assert_true(count(&p, "//h:article[1]/@data-decision[.='accept']") == 1 && count(&p, "//h:article[2]/@data-decision") == 0);
+    check_text(&p, "(//s:svg[@class='reliability']/s:circle)[1]/@cx", "176.0"); /* half of 260 px behind the margin of 46 */
+    check_text(&p, "(//s:svg[@class='reliability']/s:circle)[1]/@cy", "77.0");  /* a quarter of 260 px below 12 */
+    check_mentions(&p, "//h:section[@id='calibration']", "416 tiles with known truth");
+    check_mentions(&p, "//h:section[@id='calibration']", "sections <A>, B");
+    picture im = decode(&p, "//h:img[@data-layer='placed']/@src");
+    assert_int_equal(im.w, W);
     free(im.rgb);
     free_page(&p);
 }
@@ -331,9 +245,9 @@ static void the_summary_counts_and_names(void **state)
     check_mentions(&p, "//h:dt[.='agreement']/following-sibling::h:dd[1]", "1 tile differs");
     assert_true(count(&p, "//h:dt[.='agreement']/following-sibling::h:dd[1]/h:a[@href='#tile-4']") == 1);
     assert_true(count(&p, "//h:section[@id='summary']/h:ul/h:li/h:a[@href='#tile-5']") == 1);
-    assert_true(count(&p, "//h:th") == 13);                  /* with the error against the truth */
-    check_text(&p, "//h:tbody/h:tr[5]/h:td[5]/@data-v", ""); /* an unknown number sorts as unknown */
-    check_text(&p, "//h:tbody/h:tr[1]/h:td[4]/@data-v", "0.97");
+    assert_true(count(&p, "//h:th") == 11);                  /* with the error against the truth */
+    check_text(&p, "//h:tbody/h:tr[5]/h:td[8]/@data-v", ""); /* an unknown number sorts as unknown */
+    check_text(&p, "//h:tbody/h:tr[1]/h:td[9]/@data-v", "0.97");
     free_page(&p);
 }
 
@@ -382,7 +296,7 @@ static void odd_pictures_do_no_harm(void **state)
     page p = read_page();
     assert_true(count(&p, "//h:article") == 3);
     assert_true(count(&p, "//h:article//h:img") == 4 + 2);
-    assert_true(count(&p, "//h:article//h:figure") == 12);
+    assert_true(count(&p, "//h:article//h:figure") == 18);
     free_page(&p);
     r = open_report(0, NULL);
     assert_ok(fnr_report_close(r, NULL, 0, &err), err);
@@ -456,6 +370,7 @@ int main(void)
         cmocka_unit_test(the_file_stands_alone),
         cmocka_unit_test(pictures_show_what_was_given),
         cmocka_unit_test(the_map_shows_tiles_where_they_lie),
+        cmocka_unit_test(evidence_is_drawn_to_scale),
         cmocka_unit_test(the_summary_counts_and_names),
         cmocka_unit_test(five_hundred_tiles_stay_small),
         cmocka_unit_test(odd_pictures_do_no_harm),
