@@ -101,6 +101,7 @@ $(BUILD)/pic/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
+$(BUILD)/net/cuda/kernels_feed.cu.o: NVFLAGS += --fmad=false
 $(BUILD)/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(NVCC) -I. $(NVFLAGS) -MMD -MP -MF $(@:.o=.d) -c $< -o $@

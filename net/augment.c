@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 
+#include "net/patch_pixel.h"
 #include "net/sampler.h"
 #include "src/core/reflect.h"
 
@@ -27,9 +28,8 @@ static void blur_line(float *line, ptrdiff_t stride, int n, const float *taps, i
     }
 }
 
-static void blur(double sigma, float *plane, int h, int w)
+int fnr_augment_taps(double sigma, float *taps)
 {
-    float taps[MAX_RADIUS + 1];
     const int radius = (int)ceil(BLUR_REACH * sigma);
     double sum = 0;
     for (int k = 0; k <= radius; k++) {
@@ -40,6 +40,13 @@ static void blur(double sigma, float *plane, int h, int w)
     for (int k = 0; k <= radius; k++) {
         taps[k] = (float)((double)taps[k] / sum);
     }
+    return radius;
+}
+
+static void blur(double sigma, float *plane, int h, int w)
+{
+    float taps[MAX_RADIUS + 1];
+    const int radius = fnr_augment_taps(sigma, taps);
     for (int y = 0; y < h; y++) {
         blur_line(plane + (ptrdiff_t)y * w, 1, w, taps, radius);
     }
@@ -48,26 +55,15 @@ static void blur(double sigma, float *plane, int h, int w)
     }
 }
 
-/* Nearly normal with unit variance, from 64 random bits: the sum of four uniform numbers (excess kurtosis -0.3). Four times as
- * fast as a true one, and nothing can tell the difference in an image. */
-static float noise_value(fnr_rng *rng)
-{
-    const uint64_t bits = fnr_rng_u64(rng);
-    const int32_t sum =
-        (int32_t)(bits & 0xFFFF) + (int32_t)(bits >> 16 & 0xFFFF) + (int32_t)(bits >> 32 & 0xFFFF) + (int32_t)(bits >> 48);
-    return (float)(sum - 2 * 65535) * (float)(1.7320508075688772 / 65536);
-}
-
 void fnr_augment_plane(const fnr_augment *a, fnr_rng *rng, float *plane, int h, int w)
 {
     const size_t n = (size_t)h * (size_t)w;
-    if (a->blur_px > 0.1) { /* less changes nothing visible */
+    if (a->blur_px > FNR_AUGMENT_LEAST_BLUR) {
         blur(a->blur_px, plane, h, w);
     }
-    if (fabs(a->gamma) > 1e-4) {
+    if (fabs(a->gamma) > FNR_AUGMENT_LEAST_GAMMA) {
         for (size_t i = 0; i < n; i++) {
-            const double curved = fmin(a->gamma * (double)plane[i], 4.0); /* outliers stay finite */
-            plane[i] = (float)(expm1(curved) / a->gamma);
+            plane[i] = fnr_patch_curve(a->gamma, plane[i]);
         }
     }
     if (a->gain != 1 || a->offset != 0) {
@@ -77,7 +73,7 @@ void fnr_augment_plane(const fnr_augment *a, fnr_rng *rng, float *plane, int h, 
     }
     if (a->noise_sd > 0) {
         for (size_t i = 0; i < n; i++) {
-            plane[i] += (float)a->noise_sd * noise_value(rng);
+            plane[i] += (float)a->noise_sd * fnr_patch_noise(fnr_rng_u64(rng));
         }
     }
 }

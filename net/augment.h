@@ -12,6 +12,13 @@ typedef struct {
     double noise_sd;
 } fnr_augment;
 
+/* Less changes nothing visible. */
+#define FNR_AUGMENT_LEAST_BLUR  0.1
+#define FNR_AUGMENT_LEAST_GAMMA 1e-4
+
+/* Half of a Gaussian's taps, the middle one first, with a sum of 1 over both halves; returns how many follow the middle one. */
+int fnr_augment_taps(double sigma, float *taps);
+
 /* h, w at most FNR_SAMPLER_MAX_PATCH. The noise is taken from *rng. */
 void fnr_augment_plane(const fnr_augment *a, fnr_rng *rng, float *plane, int h, int w);
 

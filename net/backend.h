@@ -10,10 +10,12 @@
 #define FNR_NET_BACKEND_H
 
 #include "net/graph.h"
+#include "net/patch_pixel.h"
 
 typedef struct fnr_backend fnr_backend;
 typedef struct fnr_state fnr_state;
 typedef struct fnr_program fnr_program;
+typedef struct fnr_feed fnr_feed;
 
 typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN } fnr_mode;
 typedef enum { FNR_STATE_VALUES, FNR_STATE_GRADS, FNR_STATE_MOMENT1, FNR_STATE_MOMENT2 } fnr_state_part;
@@ -33,6 +35,15 @@ typedef struct {
     int precision;      /* fnr_precision */
     int gpus;           /* cuda: GPUs to work on together; 0 = 1 */
 } fnr_backend_options;
+
+/* A training image, in host memory: dense planes (channel, d, h, w). */
+typedef struct {
+    int d, h, w;
+    const float *signal, *target;
+} fnr_feed_image;
+
+/* Steps that may be queued before their losses must be taken. */
+enum { FNR_FEED_AHEAD = 16 };
 
 /* torch.optim.Adam without weight decay. */
 typedef struct {
@@ -75,6 +86,15 @@ typedef struct {
     int (*samples_at_once)(const fnr_backend *b);
     /* Results are bit-equal for any tiles that begin and end at multiples of this many cells of 2^max_level pixels; NULL = 1. */
     int (*tile_cells)(const fnr_backend *b);
+    /* Training that does not wait for the host: images are kept by the device, which cuts the patches of every step itself. The
+     * program is borrowed and outlives the feed. feed_new may fail with FNR_E_LIMIT: then the images do not fit. */
+    bool (*feed_new)(fnr_program *p, const fnr_feed_image *images, size_t n, fnr_feed **out, fnr_error *err);
+    void (*feed_free)(fnr_feed *f);
+    /* Queues forward, loss, backward and Adam step number `step` (from 1) on the patches of orders[0 .. batch-1]. At most
+     * FNR_FEED_AHEAD steps before feed_losses. After a loss that is not finite parameters and moments stay as they are. */
+    bool (*feed_step)(fnr_feed *f, const fnr_patch_order *orders, const fnr_adam *hyper, long step, fnr_error *err);
+    /* Losses of the oldest queued steps that are done (or, with wait, of all), at most FNR_FEED_AHEAD of them. */
+    bool (*feed_losses)(fnr_feed *f, bool wait, double *losses, int *count, fnr_error *err);
     /* Name of the opened device, for logs and records; lent. */
     const char *(*device_name)(const fnr_backend *b);
 } fnr_backend_ops;

@@ -2,6 +2,7 @@
 #ifndef FNR_NET_PATCH_H
 #define FNR_NET_PATCH_H
 
+#include "net/patch_pixel.h"
 #include "net/sampler.h"
 
 typedef struct {
@@ -11,6 +12,9 @@ typedef struct {
     bool resample;
     double scale, angle; /* image px per patch px, and radians, about the patch's centre; only when resample is set */
 } fnr_patch_pose;
+
+/* From pixels of a patch of h x w to pixels of the image. */
+fnr_patch_map fnr_patch_map_of(const fnr_patch_pose *pose, int h, int w);
 
 /* Do all pixels that a resampled patch of h x w reads lie inside the image and are they valid? */
 bool fnr_patch_fits(const fnr_pair *pair, const fnr_patch_pose *pose, int h, int w);

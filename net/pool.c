@@ -212,6 +212,11 @@ void fnr_pool_free(fnr_pool *p)
 
 /* ---- use ------------------------------------------------------------------------------------------------------------------- */
 
+bool fnr_pool_stays(const fnr_pool *p)
+{
+    return !p->buffered;
+}
+
 size_t fnr_pool_width(const fnr_pool *p)
 {
     return p->width;

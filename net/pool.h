@@ -19,6 +19,8 @@ fnr_pool *fnr_pool_new(const fnr_netdesc *desc, const fnr_pair_source *source, c
 void fnr_pool_stop(fnr_pool *p);
 void fnr_pool_free(fnr_pool *p);
 
+/* Do all steps draw from the same images? */
+bool fnr_pool_stays(const fnr_pool *p);
 /* How many images a step draws from. */
 size_t fnr_pool_width(const fnr_pool *p);
 /* Waits until the images of a step are there; false when one of them could not be loaded. */

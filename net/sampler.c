@@ -234,6 +234,48 @@ const fnr_pair *fnr_sampler_where(const fnr_sampler *s, long step, int item, int
     return place->pair;
 }
 
+size_t fnr_sampler_images(const fnr_sampler *s)
+{
+    return fnr_pool_stays(s->pool) ? fnr_pool_width(s->pool) : 0;
+}
+
+const fnr_pair *fnr_sampler_image(const fnr_sampler *s, size_t i)
+{
+    return fnr_pool_get(s->pool, 0, i)->pair;
+}
+
+void fnr_sampler_orders(const fnr_sampler *s, long step, fnr_patch_order *orders)
+{
+    const fnr_sampler_options *o = &s->opt;
+    for (int item = 0; item < o->batch; item++) {
+        fnr_rng rng = fnr_rng_at(o->seed, (uint64_t)step, (uint64_t)item);
+        const size_t image = (size_t)fnr_rng_below(&rng, fnr_pool_width(s->pool));
+        const fnr_places *p = fnr_pool_get(s->pool, step, image);
+        const fnr_patch_pose pose = draw_pose(s, p, &rng);
+        const fnr_augment a = draw_augment(o, &rng);
+        fnr_patch_order *to = &orders[item];
+        *to = (fnr_patch_order){.image = (int)image,
+                                .z = pose.z,
+                                .y = pose.y,
+                                .x = pose.x,
+                                .mirror = pose.mirror,
+                                .turns = pose.turns,
+                                .resample = pose.resample,
+                                .gamma = fabs(a.gamma) > FNR_AUGMENT_LEAST_GAMMA ? a.gamma : 0,
+                                .gain = (float)a.gain,
+                                .offset = (float)a.offset,
+                                .noise_sd = (float)a.noise_sd,
+                                .noise_key = rng.key,
+                                .noise_counter = rng.counter};
+        if (pose.resample) {
+            to->map = fnr_patch_map_of(&pose, o->patch_h, o->patch_w);
+        }
+        if (a.blur_px > FNR_AUGMENT_LEAST_BLUR) {
+            to->radius = fnr_augment_taps(a.blur_px, to->taps);
+        }
+    }
+}
+
 bool fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y, fnr_error *err)
 {
     if (!fnr_pool_wait(s->pool, step, err)) {

@@ -3,6 +3,7 @@
 #define FNR_NET_SAMPLER_H
 
 #include <stdint.h>
+#include "net/patch_pixel.h"
 #include "net/shape.h"
 
 /* One registered pair at the network's pixel size, both z-scored.  Planes are dense floats, d = 1 in 2D. */
@@ -69,6 +70,11 @@ void fnr_sampler_stop(fnr_sampler *s);
  * pixels it is drawn again, and after 16 attempts taken as it is. Thread-safe; runs on the calling thread alone, because it is
  * meant to run beside the device.  False only when an image of the buffer could not be loaded. */
 bool fnr_sampler_batch(const fnr_sampler *s, long step, float *x, float *y, fnr_error *err);
+/* How many images all patches come from, 0 when they change (buffer); and one of them. */
+size_t fnr_sampler_images(const fnr_sampler *s);
+const fnr_pair *fnr_sampler_image(const fnr_sampler *s, size_t i);
+/* The batch of a step as orders, for a device that holds those images and cuts the patches itself. */
+void fnr_sampler_orders(const fnr_sampler *s, long step, fnr_patch_order *orders);
 /* Where item `item` of that batch, or of the one before it, comes from (for messages): the pair, and the corner of the patch before turning. */
 const fnr_pair *fnr_sampler_where(const fnr_sampler *s, long step, int item, int *z, int *y, int *x);
 

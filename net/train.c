@@ -5,6 +5,7 @@
 
 #include "net/batch_fault.h"
 #include "net/prefetch.h"
+#include "net/step_queue.h"
 #include "net/validate.h"
 #include "src/core/mem.h"
 #include "src/core/threads.h"
@@ -22,6 +23,8 @@ typedef struct {
     fnr_model *model;
     fnr_sampler *sampler;
     fnr_prefetch *prefetch;
+    fnr_step_queue *queue; /* instead of prefetch, where the device makes the batches */
+    long known_step;       /* queue: steps whose losses are known */
     fnr_state *state;
     fnr_program *program;
     fnr_validator *validator; /* NULL without validation images */
@@ -104,6 +107,23 @@ static bool open_weights(trainer *t, const fnr_shape *in, fnr_error *err)
     return equal || t->prediction;
 }
 
+/* Batches come from the device itself where it can (and the loss is the plain one), else from threads beside it. */
+static bool open_batches(trainer *t, const fnr_shape *shape, fnr_error *err)
+{
+    const fnr_netdesc *desc = &t->model->desc;
+    if (!t->prediction && !fnr_step_queue_new(t->be, t->program, t->sampler, shape->n, &t->queue, err)) {
+        return false;
+    }
+    if (t->queue) {
+        return true;
+    }
+    const int threads = fnr_threads_get(), slots = threads < 8 ? 2 : threads > 32 ? 8 : threads / 4; /* many cores feed a GPU */
+    const size_t pixels = fnr_shape_count(shape) / (size_t)desc->in_channels;
+    t->prefetch = fnr_prefetch_start(t->sampler, pixels * (size_t)desc->in_channels, pixels * (size_t)desc->out_channels,
+                                     t->model->step, t->opt->steps, slots, err);
+    return t->prefetch != NULL;
+}
+
 static bool open_trainer(trainer *t, fnr_backend *device, const fnr_pair_source *train, const fnr_pair_source *val, fnr_error *err)
 {
     const fnr_netdesc *desc = &t->model->desc;
@@ -127,18 +147,15 @@ static bool open_trainer(trainer *t, fnr_backend *device, const fnr_pair_source 
         !t->be->program_new(device, t->state, &shape, FNR_MODE_TRAIN, &t->program, err)) {
         return false;
     }
-    const int threads = fnr_threads_get(), slots = threads < 8 ? 2 : threads > 32 ? 8 : threads / 4; /* many cores feed a GPU */
-    const size_t pixels = fnr_shape_count(&shape) / (size_t)desc->in_channels;
-    t->prefetch = fnr_prefetch_start(t->sampler, pixels * (size_t)desc->in_channels, pixels * (size_t)desc->out_channels,
-                                     t->model->step, t->opt->steps, slots, err);
-    t->start_step = t->model->step;
+    t->start_step = t->known_step = t->model->step;
     t->start_s = t->last_report_s = t->last_save_s = fnr_now_s();
-    return t->prefetch != NULL;
+    return open_batches(t, &shape, err);
 }
 
 static void close_trainer(trainer *t)
 {
     fnr_prefetch_stop(t->prefetch);
+    fnr_step_queue_free(t->queue);
     fnr_validator_free(t->validator);
     if (t->program) {
         t->be->program_free(t->program);
@@ -281,6 +298,63 @@ static bool forward_and_loss(trainer *t, const float *x, const float *y, double 
     return !isfinite(*loss) || t->be->set_output_grad(t->program, t->prediction, err);
 }
 
+static void count_loss(trainer *t, double loss)
+{
+    t->model->loss_sum += loss;
+    t->model->loss_count++;
+    t->report_sum += loss;
+    t->report_count++;
+}
+
+/* The batch of step `step` (0-based) is made again, to be looked at. */
+static bool fail_not_finite_at(trainer *t, long step, fnr_error *err)
+{
+    const fnr_netdesc *desc = &t->model->desc;
+    const fnr_sampler_options *o = &t->opt->sampler;
+    const size_t pixels = (size_t)o->batch * (size_t)o->patch_d * (size_t)o->patch_h * (size_t)o->patch_w;
+    float *x = fnr_alloc_aligned(pixels * (size_t)desc->in_channels, sizeof *x, "training batch", err);
+    float *y = x ? fnr_alloc_aligned(pixels * (size_t)desc->out_channels, sizeof *y, "training batch", err) : NULL;
+    if (y) {
+        t->model->step = step;
+        (void)(fnr_sampler_batch(t->sampler, step, x, y, err) && fail_not_finite(t, x, y, err));
+    }
+    free(x);
+    free(y);
+    return false;
+}
+
+/* Takes the losses of queued steps that are done; with wait, of all. Before anything looks at parameters or mean losses. */
+static bool settle(trainer *t, bool wait, fnr_error *err)
+{
+    int count = 0;
+    do {
+        double losses[FNR_FEED_AHEAD];
+        if (!t->queue || !fnr_step_queue_take(t->queue, wait, losses, &count, err)) {
+            return !t->queue;
+        }
+        for (int i = 0; i < count; i++) {
+            if (!isfinite(losses[i])) {
+                return fail_not_finite_at(t, t->known_step, err);
+            }
+            count_loss(t, losses[i]);
+            t->known_step++;
+        }
+    } while (wait && count > 0);
+    return true;
+}
+
+/* The device goes on while this thread draws the next batch; a loss that is not finite shows a few steps later, and the device
+ * has left the parameters alone since. */
+static bool queued_step(trainer *t, const fnr_adam *hyper, fnr_error *err)
+{
+    fnr_error failure = {0};
+    if (!fnr_step_queue_push(t->queue, hyper, t->model->step, &failure)) {
+        return fnr_fail(err, failure.code, "training step %ld: %s", t->model->step + 1, failure.message);
+    }
+    t->model->step++;
+    return settle(t, false, err);
+}
+
 static bool train_step(trainer *t, fnr_error *err)
 {
     const float *x, *y;
@@ -288,6 +362,9 @@ static bool train_step(trainer *t, fnr_error *err)
     fnr_model *m = t->model;
     fnr_adam hyper = t->opt->adam;
     hyper.lr = fnr_train_lr(t->opt, m->step);
+    if (t->queue) {
+        return queued_step(t, &hyper, err);
+    }
     fnr_error failure = {0};
     fnr_sampler_pass(t->sampler, m->step);
     if (!fnr_prefetch_next(t->prefetch, &x, &y, &failure)) {
@@ -303,16 +380,16 @@ static bool train_step(trainer *t, fnr_error *err)
         return fnr_fail(err, failure.code, "training step %ld: %s", m->step + 1, failure.message);
     }
     m->step++;
-    m->loss_sum += loss;
-    m->loss_count++;
-    t->report_sum += loss;
-    t->report_count++;
+    count_loss(t, loss);
     return true;
 }
 
 /* Adds a row to the history; keeps the parameters when they are the best so far. */
 static bool validate(trainer *t, fnr_error *err)
 {
+    if (!settle(t, true, err)) {
+        return false;
+    }
     fnr_model *m = t->model;
     fnr_history_row row = {
         .step = m->step, .loss = m->loss_count ? m->loss_sum / (double)m->loss_count : NAN, .val_loss = NAN, .val_r = NAN};
@@ -354,7 +431,7 @@ static bool run(trainer *t, const fnr_cancel *cancel, fnr_error *err)
         if (fnr_cancelled(cancel)) {
             const long step = t->model->step;
             t->end = FNR_TRAIN_CANCELLED;
-            return save_last(t, err) &&
+            return settle(t, true, err) && save_last(t, err) &&
                    fnr_fail(err, FNR_E_CANCELLED, "training stopped after step %ld of %ld; its state is saved", step, o->steps);
         }
         if (!train_step(t, err) || (is_validation_step(o, t->model->step) && !validate(t, err))) {
@@ -364,12 +441,12 @@ static bool run(trainer *t, const fnr_cancel *cancel, fnr_error *err)
         if (now - t->last_report_s >= REPORT_EVERY_S) {
             report(t);
         }
-        if (now - t->last_save_s >= checkpoint_s && !save_last(t, err)) {
+        if (now - t->last_save_s >= checkpoint_s && !(settle(t, true, err) && save_last(t, err))) {
             return false;
         }
     }
     t->end = t->model->step < o->steps ? FNR_TRAIN_NO_PROGRESS : FNR_TRAIN_ALL_STEPS;
-    return save_last(t, err) && (fnr_model_best(t->model) || save_best(t, err));
+    return settle(t, true, err) && save_last(t, err) && (fnr_model_best(t->model) || save_best(t, err));
 }
 
 bool fnr_train_from(const fnr_backend_ops *be, fnr_backend *device, fnr_model *model, const fnr_pair_source *train, const fnr_pair_source *val,

@@ -43,6 +43,9 @@ static bool make_plans(void *ctx, int rank, fnr_error *err)
     const fnr_cu_target target = {.handle = j->program->backend->gpus[rank].cudnn};
     fnr_cu_plans *plans = &j->conv->plans[rank];
     fnr_error failure = {0};
+    if (rank >= j->program->n_ranks) {
+        return true;
+    }
     if (fnr_cu_plans_make(plans, &target, &j->conv->key, CANDIDATES, MAX_WORKSPACE, &failure)) {
         return true;
     }
@@ -53,7 +56,7 @@ static bool make_plans(void *ctx, int rank, fnr_error *err)
 static bool has_plans(const fnr_program *p, const fnr_cu_conv *c)
 {
     bool all = true;
-    for (int r = 0; r < p->backend->n_gpus; r++) {
+    for (int r = 0; r < p->n_ranks; r++) {
         all = all && c->plans[r].count > 0;
     }
     return all;
@@ -67,7 +70,7 @@ static bool choose(fnr_program *p, fnr_cu_conv *c, const fnr_cu_conv_key *key, f
     if (!c->plans || !fnr_cu_team_run(p->backend->team, make_plans, &job, err)) {
         return false;
     }
-    for (int r = 0; r < p->backend->n_gpus; r++) {
+    for (int r = 0; r < p->n_ranks; r++) {
         for (int i = 0; i < c->plans[r].count; i++) {
             const size_t bytes = c->plans[r].workspace[i];
             p->workspace = bytes > p->workspace ? bytes : p->workspace;
@@ -251,6 +254,9 @@ static bool tune_step(const stopwatch *w, fnr_cu_step *s, fnr_error *err)
 static bool tune_rank(void *ctx, int rank, fnr_error *err)
 {
     fnr_program *p = ((conv_job *)ctx)->program;
+    if (rank >= p->n_ranks) {
+        return true;
+    }
     stopwatch w = {.program = p, .rank = rank};
     bool ok = fnr_cu_ok(cudaEventCreate(&w.begin), "timing convolutions", err) && fnr_cu_ok(cudaEventCreate(&w.end), "timing convolutions", err);
     for (int i = 0; ok && i < p->n_steps; i++) {

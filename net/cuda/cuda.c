@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "net/cuda/entry.h"
+#include "net/cuda/feed.h"
 #include "net/cuda/state.h"
 #include "net/plugin.h"
 #include "src/core/mem.h"
@@ -86,6 +87,10 @@ static const fnr_backend_ops cuda_ops = {
     .backward = fnr_cu_program_backward,
     .adam = fnr_cu_state_adam,
     .samples_at_once = cu_samples_at_once,
+    .feed_new = fnr_cu_feed_new,
+    .feed_free = fnr_cu_feed_free,
+    .feed_step = fnr_cu_feed_step,
+    .feed_losses = fnr_cu_feed_losses,
     .device_name = cu_device_name,
 };
 

@@ -9,6 +9,7 @@
 #include <cuda_runtime_api.h>
 
 #include "net/cuda/number.h"
+#include "net/patch_pixel.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -117,6 +118,22 @@ typedef struct {
     int *broken;
 } fnr_cu_mse;
 
+/* Where the pixels of a training image lie among all of them (counted in floats). */
+typedef struct {
+    size_t signal, target;
+    int d, h, w;
+} fnr_cu_image;
+
+/* Cuts a batch: orders[n] from the images into planes x and y. */
+typedef struct {
+    const fnr_patch_order *orders;
+    const fnr_cu_image *images;
+    const float *pixels;
+    float *x, *y, *scratch; /* scratch: as large as x, where patches are blurred */
+    int n, in_channels, out_channels, d, h, w, blurs;
+} fnr_cu_cutter;
+
+cudaError_t fnr_cu_launch_cutter(const fnr_cu_cutter *a, cudaStream_t s);
 cudaError_t fnr_cu_launch_gather(const fnr_cu_gather *a, cudaStream_t s);
 cudaError_t fnr_cu_launch_planes(const fnr_cu_planes *a, cudaStream_t s);
 /* Statistics of x into this rank's slot; with one rank fnr_cu_launch_norm_combine need not wait for anybody. */

@@ -50,7 +50,8 @@ bool fnr_cu_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape, fn
     if (!fnr_graph_check(g, shape, mode == FNR_MODE_TRAIN, err)) {
         return false;
     }
-    if (shape->n % b->n_gpus) {
+    const bool shared = shape->n % b->n_gpus == 0;
+    if (!shared && mode == FNR_MODE_TRAIN) {
         return fnr_fail(err, FNR_E_USAGE, "a batch of %d cannot be shared evenly by %d GPUs: choose train.batch or compute.gpus to fit", shape->n,
                         b->n_gpus);
     }
@@ -63,7 +64,8 @@ bool fnr_cu_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape, fn
     p->graph = g;
     p->mode = mode;
     p->input = *shape;
-    p->share = shape->n / b->n_gpus;
+    p->n_ranks = shared ? b->n_gpus : 1;
+    p->share = shape->n / p->n_ranks;
     p->n_steps = g->n_ops;
     p->values = fnr_calloc((size_t)g->n_values, sizeof *p->values, "values of a program", err);
     p->steps = p->values ? fnr_calloc((size_t)g->n_ops + 1, sizeof *p->steps, "steps of a program", err) : NULL;
@@ -130,6 +132,9 @@ static bool forward_job(void *ctx, int rank, fnr_error *err)
 {
     const pass_job *j = ctx;
     fnr_program *p = j->program;
+    if (rank >= p->n_ranks) {
+        return true;
+    }
     return copy_in(p, rank, p->planes_in, j->from, share_of(p, p->graph->input), err) && (!j->flag || fnr_cu_fold_weights(p, rank, err)) &&
            fnr_cu_forward(p, rank, err) &&
            (!j->to || (export_output(p, rank, err) && copy_out(p, rank, p->planes_out, j->to, share_of(p, p->graph->output), err))) &&

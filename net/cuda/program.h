@@ -104,7 +104,8 @@ struct fnr_program {
     const fnr_graph *graph;
     fnr_mode mode;
     fnr_shape input; /* as asked for: the whole batch */
-    int share;       /* samples for each GPU */
+    int n_ranks;     /* GPUs that take part: all, or one where inference has fewer samples */
+    int share;       /* samples for each of them */
     fnr_cu_value *values;
     fnr_cu_step *steps;
     int n_steps;

@@ -2,9 +2,11 @@
 #ifndef FNR_CORE_REFLECT_H
 #define FNR_CORE_REFLECT_H
 
+#include "src/core/hd.h"
+
 /* Any i, n >= 1: -1 -> 1, n -> n - 2.  Mirrors repeatedly, so images may be smaller than the border; of a single pixel there is
  * only that one. */
-static inline int fnr_reflect(long i, int n)
+static FNR_HD int fnr_reflect(long i, int n)
 {
     if (n == 1) {
         return 0;

@@ -4,18 +4,22 @@
 
 #include <stdint.h>
 
-typedef struct {
-    uint64_t key, counter;
-} fnr_rng;
+#include "src/core/hd.h"
 
 /* SplitMix64's output function (Steele, Lea, Flood 2014): a bijective mix of 64 bits. */
-static inline uint64_t fnr_mix64(uint64_t z)
+static FNR_HD uint64_t fnr_mix64(uint64_t z)
 {
     z += 0x9E3779B97F4A7C15ull;
     z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9ull;
     z = (z ^ (z >> 27)) * 0x94D049BB133111EBull;
     return z ^ (z >> 31);
 }
+
+#ifndef __CUDACC__ /* kernels compute single draws */
+
+typedef struct {
+    uint64_t key, counter;
+} fnr_rng;
 
 /* A stream for (seed, a, b), independent of every other (seed, a, b). */
 static inline fnr_rng fnr_rng_at(uint64_t seed, uint64_t a, uint64_t b)
@@ -42,5 +46,7 @@ static inline uint64_t fnr_rng_below(fnr_rng *r, uint64_t n)
 
 /* Standard normal (Box-Muller, one of the pair). */
 double fnr_rng_normal(fnr_rng *r);
+
+#endif
 
 #endif

@@ -20,7 +20,7 @@ BEGIN {
     below["pipeline"] = "pipeline montage register net sim cv geom image core"
     below["cli"] = "cli " below["pipeline"]
     # What the backends share with the network above them.
-    interface = " net/backend.h net/graph.h net/shape.h net/host_state.h net/plugin.h "
+    interface = " net/backend.h net/graph.h net/shape.h net/host_state.h net/plugin.h net/patch_pixel.h "
 
     # Libraries: pattern of their headers and the files that may use them.
     owner["^opencv2/"] = "^src/cv/cv[.]cpp$"

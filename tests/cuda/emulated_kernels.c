@@ -4,6 +4,7 @@
 #include <stdbool.h>
 
 #include "net/cuda/body_edge.h"
+#include "net/cuda/body_feed.h"
 #include "net/cuda/body_plain.h"
 
 #define EACH(i, count) for (size_t i = 0; i < (count); i++)
@@ -181,5 +182,15 @@ cudaError_t fnr_cu_launch_check_loss(const double *loss, int *broken, cudaStream
     if (!isfinite(*loss)) {
         *broken = 1;
     }
+    DONE;
+}
+
+cudaError_t fnr_cu_launch_cutter(const fnr_cu_cutter *a, cudaStream_t s)
+{
+    const size_t pixels = (size_t)a->n * (size_t)a->d * (size_t)a->h * (size_t)a->w, in = pixels * (size_t)a->in_channels;
+    EACH(i, in) { fnr_cu_cut_signal(a, i); }
+    EACH(i, pixels * (size_t)a->out_channels) { fnr_cu_cut_target(a, i); }
+    EACH(i, a->blurs ? in : 0) { fnr_cu_cut_blur_rows(a, i); }
+    EACH(i, a->blurs ? in : 0) { fnr_cu_cut_blur_columns(a, i); }
     DONE;
 }

@@ -24,6 +24,9 @@ recorded_networks() {
     emulate backend/test_fixtures FNR_TEST_RECORD=2d_m4d2
     emulate backend/test_fixtures FNR_TEST_RECORD=3d_m4d2
 }
+training() { emulate net/test_train; }
+course_of_training() { emulate net/test_train_course; }
+prediction() { emulate net/test_predict; }
 two_gpus() { emulate cuda/test_team; }
 
-tap_run convolutions operations contract parity_with_ref recorded_networks two_gpus
+tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training prediction two_gpus

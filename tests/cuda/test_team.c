@@ -105,6 +105,11 @@ static void what_does_not_fit_is_refused(void **state)
     assert_false(ops->program_new(b, s, &odd, FNR_MODE_TRAIN, &p, &err));
     assert_int_equal(err.code, FNR_E_USAGE);
     assert_int_equal(ops->samples_at_once(b), 2);
+    odd.n = 1; /* a single image is one GPU's work */
+    float x[16 * 24] = {0}, y[16 * 24];
+    assert_ok(ops->program_new(b, s, &odd, FNR_MODE_INFER, &p, &err) && ops->forward(p, x, y, &err), err);
+    assert_true(isfinite(y[0]) && isfinite(y[16 * 24 - 1]));
+    ops->program_free(p);
     assert_false(ops->open(&(fnr_backend_options){.gpus = 99}, &many, &err));
     assert_non_null(strstr(err.message, "compute.gpus = 99"));
     ops->state_free(s);

@@ -1,5 +1,5 @@
 /* Prediction: seams must not exist. Tiled results are compared with the network run once on the whole padded image. */
-#include "tests/support/support.h"
+#include "tests/support/net_rig.h"
 
 #include "net/predict.h"
 #include "net/tiling.h"
@@ -431,7 +431,7 @@ static void bad_requests_are_refused(device d)
 
 static void on_every_backend(void (*test)(device))
 {
-    for (const fnr_backend_ops *const *be = fnr_backend_list(); *be; be++) {
+    for (const fnr_backend_ops *const *be = fnr_test_backends(); *be; be++) {
         device d = {.be = *be};
         fnr_error err = {0};
         const fnr_backend_options options = {.threads = 1}; /* the work is tiny */

@@ -2,7 +2,7 @@
 #ifndef FNR_TESTS_NET_TRAIN_CASE_H
 #define FNR_TESTS_NET_TRAIN_CASE_H
 
-#include "tests/support/support.h"
+#include "tests/support/net_rig.h"
 
 #include "net/train.h"
 #include "src/core/rng.h"
@@ -154,7 +154,7 @@ static inline void assert_same_file(const char *a, const char *b)
 
 static inline void on_every_backend(void (*test)(device))
 {
-    for (const fnr_backend_ops *const *be = fnr_backend_list(); *be; be++) {
+    for (const fnr_backend_ops *const *be = fnr_test_backends(); *be; be++) {
         device d = open_device(*be);
         test(d);
         d.be->close(d.device);

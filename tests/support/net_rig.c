@@ -30,6 +30,18 @@ size_t fnr_variants(const fnr_variant **out)
     return n;
 }
 
+const fnr_backend_ops *const *fnr_test_backends(void)
+{
+    static const fnr_backend_ops *one[2];
+    const char *only = getenv("FNR_TEST_BACKEND");
+    if (!only) {
+        return fnr_backend_list();
+    }
+    one[0] = fnr_backend_find(only, NULL);
+    assert_non_null(one[0]);
+    return one;
+}
+
 static int run(const struct CMUnitTest *tests, size_t count, bool with_ref)
 {
     const fnr_variant *variants;

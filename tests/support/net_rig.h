@@ -15,6 +15,9 @@ typedef struct {
 /* Every backend of the build; onednn with and without Winograd. Returns how many. */
 size_t fnr_variants(const fnr_variant **out);
 
+/* As fnr_backend_list, or the one that the environment variable FNR_TEST_BACKEND names (tests/cuda). */
+const fnr_backend_ops *const *fnr_test_backends(void);
+
 /* Runs each test once per variant (as "variant: name"), `state` being its fnr_variant. */
 int fnr_run_for_variants(const struct CMUnitTest *tests, size_t count);
 /* The same without ref, for comparisons with ref. */
