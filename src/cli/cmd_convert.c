@@ -1,4 +1,5 @@
 #include "src/cli/command.h"
+#include "src/core/fs.h"
 #include "src/pipeline/convert.h"
 
 static const fnr_option options[] = {
@@ -25,6 +26,9 @@ static int main_convert(fnr_run *run, const fnr_args *args, fnr_error *err)
     }
     job.in = args->positional[0];
     job.out = args->positional[1];
+    if (fnr_same_file(job.in, job.out)) {
+        return fnr_usage_error(err, "convert", "%s would be overwritten by its own conversion; give another name", job.in);
+    }
     job.weights_only = fnr_args_value(args, "weights-only") != NULL;
     job.layout = fnr_args_value(args, "paper") ? FNR_CHECKPOINT_PAPER : FNR_CHECKPOINT_CURRENT;
     job.onnx.fold = fnr_args_value(args, "fold") != NULL;

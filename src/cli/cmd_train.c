@@ -1,4 +1,5 @@
 #include "src/cli/command.h"
+#include "src/core/fs.h"
 #include "src/pipeline/stage_train.h"
 
 static const fnr_option options[] = {
@@ -21,6 +22,9 @@ static int main_job(fnr_run *run, const fnr_args *args, fnr_error *err)
     }
     if (!model) {
         return fnr_usage_error(err, "train", "-o MODEL is missing");
+    }
+    if (fnr_is_dir(model)) {
+        return fnr_usage_error(err, "train", "-o %s is a folder; give the name of the model's file, e.g. %s/model.safetensors", model, model);
     }
     if (fnr_args_value(args, "resume") && fnr_args_value(args, "force")) {
         return fnr_usage_error(err, "train", "--resume goes on, --force begins anew: give one of them");

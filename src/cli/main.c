@@ -61,7 +61,9 @@ static int run_command(const fnr_command *c, const fnr_args *args)
     fnr_error err = {0};
     fnr_run run = {.log = fnr_log_new(stderr, level), .cancel = &cancel_flag, .dry_run = fnr_args_value(args, "dry-run") != NULL};
     int status;
-    if (!configure(args, &run.config, &err) || (log_path && !fnr_log_attach_file(run.log, log_path, &err))) {
+    if (fnr_args_value(args, "quiet") && fnr_args_value(args, "verbose")) {
+        status = fnr_usage_error(&err, c->name, "--quiet and --verbose contradict each other");
+    } else if (!configure(args, &run.config, &err) || (log_path && !fnr_log_attach_file(run.log, log_path, &err))) {
         status = fnr_exit_of(&err);
     } else if (fnr_args_value(args, "print-config")) {
         fnr_settings_write_ini(&fnr_config_table, &run.config, stdout);

@@ -164,6 +164,41 @@ static bool read_all(int fd, const char *path, size_t max_bytes, char **data, si
     return false;
 }
 
+int fnr_open_regular(const char *path, uint64_t *size, fnr_error *err)
+{
+    struct stat st;
+    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) {
+        fnr_fail_errno(err, errno, "cannot open %s", path);
+        return -1;
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        fnr_fail(err, FNR_E_IO, "cannot read %s: it is %snot a regular file", path, S_ISDIR(st.st_mode) ? "a directory, " : "");
+        close(fd);
+        return -1;
+    }
+    if (size) {
+        *size = (uint64_t)st.st_size;
+    }
+    return fd;
+}
+
+bool fnr_read_head(const char *path, unsigned char *head, size_t size, size_t *got, fnr_error *err)
+{
+    const int fd = fnr_open_regular(path, NULL, err);
+    if (fd < 0) {
+        return false;
+    }
+    const ssize_t n = read(fd, head, size);
+    const int reason = errno;
+    close(fd);
+    if (n < 0) {
+        return fnr_fail_errno(err, reason, "cannot read %s", path);
+    }
+    *got = (size_t)n;
+    return true;
+}
+
 bool fnr_read_file(const char *path, size_t max_bytes, char **data, size_t *size, fnr_error *err)
 {
     const int fd = open(path, O_RDONLY | O_CLOEXEC);

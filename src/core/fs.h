@@ -38,6 +38,11 @@ typedef struct {
 bool fnr_list_dir(const char *path, fnr_listing *out, fnr_error *err);
 void fnr_listing_free(fnr_listing *l);
 
+/* A descriptor for reading a regular file, or -1: a FIFO would wait for a writer, a device may never end.  Its size goes to *size
+ * (which may be NULL). */
+int fnr_open_regular(const char *path, uint64_t *size, fnr_error *err);
+/* The first bytes of a regular file: *got of them, fewer than `size` when the file is shorter. */
+bool fnr_read_head(const char *path, unsigned char *head, size_t size, size_t *got, fnr_error *err);
 /* Whole file into memory (NUL appended behind size bytes); refuses more than max_bytes. Caller frees *data. */
 bool fnr_read_file(const char *path, size_t max_bytes, char **data, size_t *size, fnr_error *err);
 

@@ -7,6 +7,9 @@
 #include <string.h>
 #include <sys/types.h>
 #include <sha2.h>
+#include <unistd.h>
+
+#include "src/core/fs.h"
 
 struct fnr_hasher {
     SHA2_CTX sha;
@@ -51,31 +54,29 @@ bool fnr_hash_file(const char *path, fnr_digest *out, fnr_error *err)
 {
     enum { CHUNK = 1 << 18 };
     bool ok = false;
-    FILE *file = NULL;
+    int fd = -1;
     fnr_hasher *h = fnr_hasher_new();
     unsigned char *chunk = malloc(CHUNK);
     if (!h || !chunk) {
         fnr_fail(err, FNR_E_LIMIT, "not enough memory to read %s", path);
         goto done;
     }
-    file = fopen(path, "rbe");
-    if (!file) {
-        fnr_fail_errno(err, errno, "cannot open %s", path);
+    fd = fnr_open_regular(path, NULL, err);
+    if (fd < 0) {
         goto done;
     }
-    size_t n;
-    errno = 0;
-    while ((n = fread(chunk, 1, CHUNK, file)) > 0) {
-        fnr_hasher_add(h, chunk, n);
+    ssize_t n;
+    while ((n = read(fd, chunk, CHUNK)) > 0) {
+        fnr_hasher_add(h, chunk, (size_t)n);
     }
-    if (ferror(file)) {
+    if (n < 0) {
         fnr_fail_errno(err, errno, "cannot read %s", path);
         goto done;
     }
     ok = true;
 done:
-    if (file) {
-        fclose(file);
+    if (fd >= 0) {
+        close(fd);
     }
     free(chunk);
     fnr_digest digest;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include "src/core/mem.h"
@@ -40,9 +41,14 @@ bool fnr_t2_load(const char *path, size_t max_bytes, char **text, size_t *size, 
 {
     char *data = NULL;
     size_t used = 0;
-    gzFile file = gzopen(path, "rb");
+    const int fd = fnr_open_regular(path, NULL, err);
+    if (fd < 0) {
+        return false;
+    }
+    gzFile file = gzdopen(fd, "rb");
     if (!file) {
-        return fnr_fail_errno(err, errno ? errno : ENOMEM, "cannot open %s", path);
+        close(fd);
+        return fnr_fail(err, FNR_E_LIMIT, "cannot open %s: out of memory", path);
     }
     bool ok = read_all(file, path, max_bytes, &data, &used, err);
     if (gzclose(file) == Z_BUF_ERROR && ok) {

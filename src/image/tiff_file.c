@@ -1,10 +1,8 @@
 #include "src/image/tiff_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "src/core/mem.h"
@@ -74,23 +72,6 @@ TIFFOpenOptions *fnr_tiff_options(fnr_tiff_log *log, const char *path, fnr_error
     return options;
 }
 
-static int open_regular(const char *path, uint64_t *size, fnr_error *err)
-{
-    struct stat st;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang the program */
-    if (fd < 0) {
-        fnr_fail_errno(err, errno, "%s: cannot open", path);
-        return -1;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        fnr_fail(err, FNR_E_IO, "%s: not a regular file", path);
-        close(fd);
-        return -1;
-    }
-    *size = (uint64_t)st.st_size;
-    return fd;
-}
-
 /* No mmap ("m"): a file cut short while it is read would be a bus error instead of a message. */
 static TIFF *open_tiff(int fd, fnr_tiff_file *f, fnr_error *err)
 {
@@ -113,8 +94,13 @@ static TIFF *open_tiff(int fd, fnr_tiff_file *f, fnr_error *err)
 fnr_tiff_file *fnr_tiff_file_open(const char *path, fnr_error *err)
 {
     uint64_t size;
-    const int fd = open_regular(path, &size, err);
+    const int fd = fnr_open_regular(path, &size, err);
     if (fd < 0) {
+        return NULL;
+    }
+    if (size == 0) {
+        close(fd);
+        fnr_fail(err, FNR_E_FORMAT, "%s: the file is empty (0 bytes); copy it again", path);
         return NULL;
     }
     fnr_tiff_file *f = fnr_calloc(1, sizeof *f, "a TIFF file", err);

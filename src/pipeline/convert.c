@@ -35,12 +35,9 @@ fnr_model_format fnr_model_format_of_name(const char *path)
 fnr_model_format fnr_model_format_of_file(const char *path)
 {
     unsigned char head[9] = {0};
-    FILE *file = fopen(path, "rb");
-    const size_t n = file ? fread(head, 1, sizeof head, file) : 0;
+    size_t n = 0;
+    (void)fnr_read_head(path, head, sizeof head, &n, NULL); /* whoever reads all of it says why it cannot be read */
     const fnr_model_format by_name = fnr_model_format_of_name(path);
-    if (file) {
-        fclose(file);
-    }
     if (n == sizeof head && head[8] == '{') {
         return FNR_FORMAT_SAFETENSORS;
     }
@@ -82,6 +79,8 @@ static void drop_training_state(fnr_model *m)
 
 bool fnr_model_read_any(const char *path, bool weights_only, fnr_model *out, fnr_model_format *format, fnr_error *err)
 {
+    unsigned char first;
+    size_t got;
     const fnr_checkpoint_read_options opt = {.weights_only = weights_only};
     const fnr_model_format f = fnr_model_format_of_file(path);
     long long iterations = -1;
@@ -101,9 +100,8 @@ bool fnr_model_read_any(const char *path, bool weights_only, fnr_model *out, fnr
         ok = fnr_package_read(path, &m, err);
         break;
     case FNR_FORMAT_UNKNOWN:
-        ok = fnr_fail(err, fnr_is_file(path) ? FNR_E_UNSUPPORTED : FNR_E_IO, "%s: %s", path,
-                      fnr_is_file(path) ? "no model: neither safetensors nor a PyTorch checkpoint, ONNX or a bioimage.io package"
-                                        : "no such file");
+        ok = fnr_read_head(path, &first, 1, &got, err) &&
+             fnr_fail(err, FNR_E_UNSUPPORTED, "%s: no model: neither safetensors nor a PyTorch checkpoint, ONNX or a bioimage.io package", path);
         break;
     }
     if (ok && weights_only) {

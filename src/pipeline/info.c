@@ -159,13 +159,9 @@ static bool info_project(const fnr_config *config, const char *path, FILE *out, 
 bool fnr_info_file(const fnr_config *config, const char *path, FILE *out, fnr_error *err)
 {
     unsigned char head[4] = {0};
-    if (fnr_is_dir(path)) {
-        return fnr_fail(err, FNR_E_UNSUPPORTED, "%s: a folder; give a file in it", path);
-    }
-    FILE *file = fopen(path, "rb");
-    const size_t n = file ? fread(head, 1, sizeof head, file) : 0;
-    if (file) {
-        fclose(file);
+    size_t n;
+    if (!fnr_read_head(path, head, sizeof head, &n, err)) {
+        return false;
     }
     if (n == 4 && (!memcmp(head, "II", 2) || !memcmp(head, "MM", 2)) &&
         (head[2] == 42 || head[3] == 42 || head[2] == 43 || head[3] == 43)) {
@@ -175,7 +171,7 @@ bool fnr_info_file(const fnr_config *config, const char *path, FILE *out, fnr_er
     if (n == 4 && (head[0] == '<' || utf8_mark || (head[0] == 0x1f && head[1] == 0x8b))) {
         return info_project(config, path, out, err);
     }
-    if (file && fnr_model_format_of_file(path) == FNR_FORMAT_UNKNOWN) {
+    if (fnr_model_format_of_file(path) == FNR_FORMAT_UNKNOWN) {
         return fnr_fail(err, FNR_E_UNSUPPORTED,
                         "%s: neither a model (safetensors, model.p, ONNX, bioimage.io), nor a TIFF, nor a TrakEM2 project", path);
     }

@@ -51,11 +51,28 @@ static void free_outputs(char **paths, size_t n)
     free(paths);
 }
 
+/* A picture of another kind was asked for: a folder of that name would be a surprise. */
+static bool is_other_picture(const char *path)
+{
+    static const char *const endings[] = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".npy", ".h5", ".zarr"};
+    const char *dot = strrchr(fnr_path_base(path), '.');
+    for (size_t i = 0; dot && i < sizeof endings / sizeof *endings; i++) {
+        if (!strcasecmp(dot, endings[i])) {
+            return !fnr_is_dir(path);
+        }
+    }
+    return false;
+}
+
 /* The output of every input, before any work; NULL when they would clash. */
 static char **plan_outputs(const fnr_predict_job *job, fnr_error *err)
 {
     if (job->n_inputs > 1 && is_tiff_path(job->output) && !fnr_is_dir(job->output)) {
         fnr_fail(err, FNR_E_USAGE, "-o %s: %zu images need a folder to go to", job->output, job->n_inputs);
+        return NULL;
+    }
+    if (is_other_picture(job->output)) {
+        fnr_fail(err, FNR_E_USAGE, "-o %s: predictions are TIFF files; give a name that ends in .tif, or a folder", job->output);
         return NULL;
     }
     char **paths = fnr_calloc(job->n_inputs, sizeof *paths, "list of outputs", err);

@@ -70,6 +70,14 @@ static bool is_montage(const fnr_section *s, const char *path)
     return true;
 }
 
+/* `predict -o EM_DIR` leaves its results beside the tiles. */
+static bool is_prediction(const char *name)
+{
+    static const char ending[] = ".prediction.tif";
+    const size_t n = strlen(name), m = sizeof ending - 1;
+    return n > m && !strcmp(name + n - m, ending);
+}
+
 static bool list_tiles(fnr_section *s, fnr_error *err)
 {
     if (!fnr_tile_list(s->job.em_dir, &s->listing, err) || !fnr_hash_file(s->job.mbp_path, &s->mbp_digest, err)) {
@@ -85,7 +93,11 @@ static bool list_tiles(fnr_section *s, fnr_error *err)
         if (!fnr_path_join(t->path, s->job.em_dir, t->name, err)) {
             return false;
         }
-        s->n_tiles += !is_montage(s, t->path);
+        if (is_prediction(t->name)) {
+            fnr_log_info(s->run->log, "%s is a prediction of this program: left out", t->path);
+        } else {
+            s->n_tiles += !is_montage(s, t->path);
+        }
     }
     warn_of_odd_names(s);
     return s->n_tiles > 0 || fnr_fail(err, FNR_E_IO, "%s: holds no EM tiles beside the montage", s->job.em_dir);
