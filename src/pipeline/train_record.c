@@ -7,12 +7,26 @@
 #include "src/core/timer.h"
 #include "src/pipeline/record.h"
 
-/* {"path": name without folder, "sha256": ...} */
-static cJSON *file_entry(const char *path)
+/* The path without its first `skip` characters, the folder that all files lie in; the name alone where they share none. */
+static cJSON *recorded_name(const char *path, size_t skip)
+{
+    const char *rest = path + skip;
+    return cJSON_CreateString(rest[0] == '/' || strstr(rest, "..") ? fnr_path_base(path) : rest);
+}
+
+static cJSON *file_entry(const char *path, size_t skip)
 {
     cJSON *entry = fnr_record_file(path, NULL);
-    cJSON_ReplaceItemInObjectCaseSensitive(entry, "path", cJSON_CreateString(fnr_path_base(path)));
+    cJSON_ReplaceItemInObjectCaseSensitive(entry, "path", recorded_name(path, skip));
     return entry;
+}
+
+/* Shortens *n, the length of a folder's name with its '/', until `path` begins with it. */
+static void share_folder(const char *folder, const char *path, size_t *n)
+{
+    while (*n > 0 && (strncmp(folder, path, *n) || folder[*n - 1] != '/')) {
+        --*n;
+    }
 }
 
 static int by_text(const void *a, const void *b)
@@ -20,10 +34,31 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* Every file of an image once, in the order of their paths. */
-static cJSON *image_entries(const fnr_run *run, const fnr_train_set *set, fnr_error *err)
+enum { MOST = 2 * FNR_LIST_MAX_FILES }; /* files of an image */
+
+/* Length of the folder that all files lie in: it tells about the machine, not about the data. */
+static size_t common_folder(const fnr_train_job *job, const fnr_train_set *set)
 {
-    enum { MOST = 2 * FNR_LIST_MAX_FILES };
+    const char *first = job->projects[0], *files[MOST];
+    size_t n = strlen(first);
+    for (size_t i = 0; i < job->n_projects; i++) {
+        share_folder(first, job->projects[i], &n);
+    }
+    while (n > 0 && first[n - 1] != '/') {
+        n--;
+    }
+    for (size_t i = 0; i < set->count; i++) {
+        const size_t count = fnr_train_item_files(set, &set->items[i], files, MOST);
+        for (size_t k = 0; k < count; k++) {
+            share_folder(first, files[k], &n);
+        }
+    }
+    return n;
+}
+
+/* Every file of an image once, in the order of their paths. */
+static cJSON *image_entries(const fnr_run *run, const fnr_train_set *set, size_t skip, fnr_error *err)
+{
     const char **paths = fnr_calloc(MOST * set->count + 1, sizeof *paths, "list of images", err);
     cJSON *list = paths ? cJSON_CreateArray() : NULL;
     size_t n = 0;
@@ -39,7 +74,7 @@ static cJSON *image_entries(const fnr_run *run, const fnr_train_set *set, fnr_er
             list = NULL;
             fnr_fail(err, FNR_E_CANCELLED, "stopped while reading the training images");
         } else if (i == 0 || strcmp(paths[i], paths[i - 1])) {
-            cJSON_AddItemToArray(list, file_entry(paths[i]));
+            cJSON_AddItemToArray(list, file_entry(paths[i], skip));
         }
     }
     free(paths);
@@ -49,7 +84,8 @@ static cJSON *image_entries(const fnr_run *run, const fnr_train_set *set, fnr_er
 cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const fnr_train_set *set, fnr_error *err)
 {
     char now[32];
-    cJSON *images = image_entries(run, set, err);
+    const size_t skip = common_folder(job, set);
+    cJSON *images = image_entries(run, set, skip, err);
     if (!images) {
         return NULL;
     }
@@ -59,12 +95,12 @@ cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const
     cJSON_AddStringToObject(r, "started", now);
     cJSON_AddStringToObject(r, "backend", run->be->description);
     for (size_t i = 0; i < job->n_projects; i++) {
-        cJSON_AddItemToArray(projects, file_entry(job->projects[i]));
+        cJSON_AddItemToArray(projects, file_entry(job->projects[i], skip));
     }
     cJSON_AddNumberToObject(r, "training_tiles", (double)set->n_train);
     cJSON_AddNumberToObject(r, "if_nm", set->if_nm);
     for (size_t i = 0; i < set->n_val; i++) {
-        cJSON_AddItemToArray(val, cJSON_CreateString(fnr_path_base(set->val[i]->name)));
+        cJSON_AddItemToArray(val, recorded_name(set->val[i]->name, skip));
     }
     cJSON_AddItemToObject(r, "validation_tiles", val);
     cJSON_AddItemToObject(r, "images", images);
@@ -106,12 +142,11 @@ static bool same_files(const cJSON *now, const cJSON *before, const char *key, c
     const int n_was = cJSON_GetArraySize(was), n_is = cJSON_GetArraySize(is);
     for (int i = 0; was && (i < n_was || i < n_is); i++) {
         const cJSON *a = cJSON_GetArrayItem(is, i), *b = cJSON_GetArrayItem(was, i);
-        const char *name = fnr_path_base(fnr_record_text(a ? a : b, "path", "?"));
-        const char *old_name = fnr_path_base(fnr_record_text(b, "path", name));
+        const char *name = fnr_record_text(a ? a : b, "path", "?"), *old_name = fnr_record_text(b, "path", name);
         if (a && b && same_file(a, b)) {
             continue;
         }
-        if (a && b && !strcmp(name, old_name)) {
+        if (a && b && !strcmp(fnr_path_base(name), fnr_path_base(old_name))) {
             return fnr_fail(err, FNR_E_USAGE, "%s has changed since %s was made from it: restore it, or train anew without --resume", name, path);
         }
         return fnr_fail(err, FNR_E_USAGE,
@@ -145,7 +180,7 @@ bool fnr_train_record_write(const char *path, const fnr_train_job *job, const cJ
     fnr_record_add_number(r, "seconds", seconds);
     fnr_record_add_number(r, "peak_rss_mib", fnr_peak_rss_mib());
     if (fnr_is_file(job->model_path)) {
-        cJSON_AddItemToObject(r, "model", file_entry(job->model_path));
+        cJSON_AddItemToObject(r, "model", file_entry(job->model_path, (size_t)(fnr_path_base(job->model_path) - job->model_path)));
     }
     cJSON_AddItemToObject(r, "training", cJSON_Duplicate(record, true));
     const bool ok = fnr_record_write(path, r, err);

@@ -9,8 +9,8 @@
 #include "src/pipeline/stage_train.h"
 #include "src/pipeline/train_set.h"
 
-/* Program, settings, digests of the projects and of every image.  Files are named without their folders: weights are passed on,
- * and folders tell about people and machines.  Reads all files once.  Caller deletes; NULL when cancelled. */
+/* Program, settings, digests of the projects and of every image.  Files are named relative to the folder that all of them lie in:
+ * weights are passed on, and the folders above tell about people and machines.  Reads all files once.  Caller deletes; NULL when cancelled. */
 cJSON *fnr_train_record_make(const fnr_run *run, const fnr_train_job *job, const fnr_train_set *set, fnr_error *err);
 
 /* Is the training that `now` describes the one whose state, with the record `before` (NULL = it has none), lies in `path`?

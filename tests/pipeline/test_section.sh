@@ -179,6 +179,50 @@ decisions_of_a_person_are_followed() {
     expect_text err 'row 2: the decision is "maybe"'
 }
 
+# The demo's network with a second output in front of the real one (its negative): channel 2 is what the demo predicts.
+two_headed() {
+    python3 - "$1" "$2" <<'EOF'
+import json, struct, sys
+data = open(sys.argv[1], "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+head, body = json.loads(data[8:8 + n]), data[8 + n:]
+meta, out, blob = head.pop("__metadata__"), {}, b""
+meta["fnet.out_channels"] = "2"
+for name, t in head.items():
+    a, b = t["data_offsets"]
+    raw = body[a:b]
+    if name.startswith("conv_out."):
+        values = struct.unpack("<%df" % (len(raw) // 4), raw)
+        raw = struct.pack("<%df" % len(values), *(-v for v in values)) + raw
+        t["shape"][0] = 2
+    out[name] = dict(t, data_offsets=[len(blob), len(blob) + len(raw)])
+    blob += raw
+text = json.dumps(dict(out, __metadata__=meta)).encode()
+text += b" " * (-len(text) % 8)
+open(sys.argv[2], "wb").write(struct.pack("<Q", len(text)) + text + blob)
+EOF
+}
+
+any_output_channel_can_be_registered() {
+    command -v python3 >/dev/null || skip "no python3"
+    register_case
+    two_headed $model "$scratch/two.safetensors"
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m "$scratch/two.safetensors" -o "$scratch/out2" --set register.channel=2
+    # the convolutions of two heads may round otherwise than that of one: a thousandth of a pixel
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/out2" --truth "$scratch/out1/transforms.csv"
+    expect_text out 'worst 0\.00[01] IF px'
+    expect_status 2 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m "$scratch/two.safetensors" -o "$scratch/out2" --set register.channel=3
+    expect_text err 'predicts 2 channels: register\.channel = 3 is none of them'
+    # twice the same model under two names is no ensemble; with another it is, and the record names both
+    expect_status 2 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -m $model -o "$scratch/out3"
+    expect_text err 'are the same model'
+    LC_ALL=C sed 's/Tile_r2-c3/Tile_r9-c9/' $model >"$scratch/other.safetensors" # another record, the same weights
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -m "$scratch/other.safetensors" -o "$scratch/out3"
+    for f in $model "$scratch/other.safetensors"; do grep -q "$(sha256sum <"$f" | cut -d' ' -f1)" "$scratch/out3/run.json"; done
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/out3" --truth "$scratch/out1/transforms.csv"
+    expect_text out 'worst 0\.00[01] IF px' # the mean of a network with itself
+}
+
 # The tensors of a model without its header, whose record holds the time.
 tensors_of() {
     local header
@@ -233,5 +277,5 @@ training_runs_stops_and_resumes() {
 tap_run all_outputs_are_there_and_valid registered_tiles_lie_where_the_truth_says a_second_run_reuses_everything \
     a_setting_that_the_model_overrides_changes_nothing a_stopped_run_shows_what_it_has a_killed_run_continues \
     a_prediction_that_is_not_the_recorded_one_is_made_again threads_change_nothing \
-    decisions_of_a_person_are_followed prediction_does_not_depend_on_the_tile_size \
+    decisions_of_a_person_are_followed prediction_does_not_depend_on_the_tile_size any_output_channel_can_be_registered \
     a_killed_training_resumes_bit_for_bit training_runs_stops_and_resumes
