@@ -68,8 +68,9 @@ TESTSRC := $(wildcard tests/*/test_*.c)
 TESTS   := $(TESTSRC:tests/%.c=$(BUILD)/tests/%)
 TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c))
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
+FULLS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/full/full_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-wrong bench-paper90
+.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-wrong bench-paper90
 .DEFAULT_GOAL := all
 
 all: $(EXE) $(PLUGIN) ## build the program
@@ -148,6 +149,10 @@ check: ## look at the sources: include layers, headers, forbidden calls, sizes, 
 test: ## install what is missing, build, run every test (FILTER=area/name: some of them, without sanitizers)
 	@$(MAKE) --no-print-directory test-deps
 	@$(if $(FILTER),$(MAKE) --no-print-directory -j$(JOBS) all tests && tests/run.sh $(BUILD) $(FILTER),JOBS=$(JOBS) MAKE="$(MAKE)" tests/all.sh $(BUILD))
+
+# PARTS="slow isa threads course2d course3d" narrows it; FNR_TORCH names the Python with PyTorch.
+check-full: tests $(FULLS) ## the long checks: slow cases, AVX2, odd numbers of threads, training courses against PyTorch (20 minutes)
+	@tests/full/check_full.sh $(BUILD) $(PARTS)
 
 # ---- demonstrations, models, measurements ----------------------------------------------------------------------------------------
 FNR_SHARED ?= ../shared

@@ -22,10 +22,12 @@ typedef struct {
     fnr_mode mode;
 } bench_case;
 
+/* clang-format off */
 #define SMALL3 {2, 1, 1, 16, 3}
 #define SMALL4 {2, 1, 1, 16, 4}
 #define PAPER2D {2, 1, 1, 32, 4}
 #define PAPER3D {3, 1, 1, 32, 4}
+/* clang-format on */
 
 static const bench_case cases[] = {
     {"train2d-small3", NULL, "float32", SMALL3, {2, 8, 1, 1, 64, 64}, FNR_MODE_TRAIN},

@@ -1,5 +1,5 @@
-/* libFuzzer target: bytes as a model.p, as a bare pickle, and as a zip archive.  A checksum would stop nearly every changed archive,
- * so the pickle of an archive is also read past it.  See run.sh. */
+/* libFuzzer target: bytes as a model.p, as a bare pickle, and as a zip archive.  A checksum would stop nearly every changed
+ * archive, so the pickle of an archive is also read past it.  See run.sh. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -8,7 +8,7 @@ seconds=${1:-60}
 shift || true
 targets=${*:-tiff meta trakem2 safetensors checkpoint onnx}
 largest=4096 # bytes of an input that is kept
-flags="-std=c17 -O1 -g -D_GNU_SOURCE -DFNR_VERSION=\"fuzz\" -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas"
+flags="-std=c17 -O1 -g -D_GNU_SOURCE -I. -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -Wno-unknown-pragmas"
 packages="libtiff-4 libxml-2.0 libcjson libpng zlib libmd"
 core=$(echo src/core/*.c)
 shared=${FNR_SHARED:-../shared}
@@ -48,7 +48,7 @@ status=0
 mkdir -p build-fuzz
 for target in $targets; do
     # shellcheck disable=SC2046,SC2086
-    clang $flags $(pkg-config --cflags $packages) "tests/fuzz/fuzz_$target.c" $core $(sources_of "$target") \
+    clang $flags -DFNR_VERSION='"fuzz"' $(pkg-config --cflags $packages) "tests/fuzz/fuzz_$target.c" $core $(sources_of "$target") \
         $(pkg-config --libs $packages) -linih -ljpeg -lm -lpthread -o "build-fuzz/fuzz_$target" || exit 2
     mkdir -p "build-fuzz/new_$target"
     echo "== $target, $seconds s"

@@ -7,6 +7,8 @@ enum { MAX_VARIANTS = 8 };
 size_t fnr_variants(const fnr_variant **out)
 {
     static fnr_variant list[MAX_VARIANTS];
+    const char *threads = getenv("FNR_TEST_THREADS");
+    const int n_threads = threads ? atoi(threads) : 0;
     size_t n = 0;
     for (const fnr_backend_ops *const *be = fnr_backend_list(); *be; be++) {
         assert_true(n + 3 <= MAX_VARIANTS);
@@ -25,6 +27,9 @@ size_t fnr_variants(const fnr_variant **out)
             list[0] = list[i];
             n = 1;
         }
+    }
+    for (size_t i = 0; i < n; i++) {
+        list[i].options.threads = n_threads;
     }
     *out = list;
     return n;

@@ -12,7 +12,7 @@ typedef struct {
     fnr_backend_options options;
 } fnr_variant;
 
-/* Every backend of the build; onednn with and without Winograd. Returns how many. */
+/* Every backend of the build; onednn with and without Winograd. Returns how many. FNR_TEST_THREADS sets their threads. */
 size_t fnr_variants(const fnr_variant **out);
 
 /* As fnr_backend_list, or the one that the environment variable FNR_TEST_BACKEND names (tests/cuda). */
