@@ -8,7 +8,8 @@
 #include "src/pipeline/report_parts.h"
 
 /* 25 MB for 500 tiles, words and arrows included; a few tiles may be shown larger. */
-enum { TOTAL_BYTES = 22 * 1000 * 1000, TILE_BYTES_MAX = 400 * 1000, TILE_BYTES_MIN = 12 * 1000 };
+enum { TOTAL_BYTES = 24 * 1000 * 1000, TILE_BYTES_MAX = 400 * 1000, TILE_BYTES_MIN = 12 * 1000 };
+enum { WORDS_BYTES = 5000, ARROW_BYTES = 50 }; /* of a tile's card, by experience */
 enum { SIDE_DEFAULT = 512, SIDE_MIN = 96 };
 static const double bytes_per_pixel = 1.0; /* of the five pictures together, as text, by experience */
 
@@ -124,7 +125,9 @@ static bool keep_row(fnr_report *r, const fnr_report_tile *t, fnr_error *err)
 bool fnr_report_add_tile(fnr_report *r, const fnr_report_tile *tile, fnr_error *err)
 {
     fnr_report_figures figures;
-    if (!fnr_report_tile_figures(tile, &r->mbp, &r->prediction, r->side, r->tile_bytes, &figures, err)) {
+    const size_t words = WORDS_BYTES + ARROW_BYTES * tile->n_arrows; /* the pictures get the rest */
+    const size_t bytes = words < r->tile_bytes / 2 ? r->tile_bytes - words : r->tile_bytes / 2;
+    if (!fnr_report_tile_figures(tile, &r->mbp, &r->prediction, r->side, bytes, &figures, err)) {
         return false;
     }
     const bool ok = keep_row(r, tile, err);

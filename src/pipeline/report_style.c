@@ -50,7 +50,7 @@ const char fnr_report_css[] =
     ".places .candidate{stroke:#ff9df5;stroke-width:1;stroke-dasharray:2 2}\n"
     ".say{grid-column:span 2}.small{font-size:.86rem}.decide{display:flex;flex-wrap:wrap;gap:.5rem;margin:.5rem 0 0}.decide input{flex:1 1 10rem;font:inherit;"
     "color:inherit;background:var(--bg);border:1px solid var(--line);border-radius:6px;padding:.15rem .5rem;min-width:0}\n"
-    ".decision{font-weight:600;white-space:nowrap}.decision.accept{color:var(--registered)}.decision.reject{color:var(--failed)}"
+    "::placeholder{color:var(--soft);opacity:1}.decision{font-weight:600;white-space:nowrap}.decision.accept{color:var(--registered)}.decision.reject{color:var(--failed)}"
     ".card{content-visibility:auto;contain-intrinsic-size:auto 640px}.card.current{outline:3px solid var(--link);outline-offset:1px}"
     ".card button.accept:hover,.card[data-state=accept] button.accept{border-color:var(--registered);color:var(--registered);font-weight:600}"
     ".card button.reject:hover,.card[data-state=reject] button.reject{border-color:var(--failed);color:var(--failed);font-weight:600}"

@@ -91,8 +91,11 @@ static void link_to(FILE *out, const fnr_report_row *row, size_t number)
 
 static void write_counts(FILE *out, const fnr_report_table *t, const digest *d)
 {
-    fprintf(out, "<p class=\"headline\">%zu of %zu tiles registered</p>\n<div class=\"bar\" aria-hidden=\"true\">",
-            d->count[FNR_REGISTERED], t->n_rows);
+    fprintf(out, "<p class=\"headline\">%zu of %zu tiles registered", d->count[FNR_REGISTERED], t->n_rows);
+    if (d->count[FNR_BY_NEIGHBOURS]) {
+        fprintf(out, ", %zu more placed by their neighbours", d->count[FNR_BY_NEIGHBOURS]);
+    }
+    fputs("</p>\n<div class=\"bar\" aria-hidden=\"true\">", out);
     for (int k = 0; k < FNR_VERDICTS; k++) {
         if (d->count[k]) {
             fprintf(out, "<span class=\"%s\" style=\"flex:%zu\"></span>", fnr_report_signs[k].word, d->count[k]);

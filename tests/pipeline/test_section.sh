@@ -171,6 +171,12 @@ decisions_of_a_person_are_followed() {
     # without the review everything is as before
     finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/reviewed"
     cmp "$table" "$scratch/out1/transforms.csv"
+    # who was rejected has no say about the others
+    agreeing() { grep -oE '[0-9]+ tiles agree on rotation' "$scratch/err" | cut -d' ' -f1; }
+    all=$(agreeing)
+    printf 'tile,decision\nTile_r1-c2.tif,REJECTED\n' >"$scratch/review.csv"
+    finishes "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/reviewed" --review "$scratch/review.csv"
+    [ "$(agreeing)" -eq $((all - 1)) ] || fail "$(agreeing) of $all tiles agree after one was rejected"
     printf 'tile,decision\nTile_r9-c9.tif,accept\n' >"$scratch/review.csv"
     expect_status 2 "$FNR_EXE" "$case_dir/em" "$case_dir/mbp.tif" -m $model -o "$scratch/reviewed" --review "$scratch/review.csv"
     expect_text err 'not in .*: Tile_r9-c9\.tif'
