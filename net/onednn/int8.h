@@ -5,7 +5,8 @@
  * calibration data, belong to the model alone, and no choice of tiles, threads or order can change them.  The steps are folded into
  * the next convolution's weights; these are signed bytes with one step per output channel.  Sums are exact in 32 bits.
  * 3x3 convolutions go through Winograd's F(2x2, 3x3) in integers: the transformed activations are divided by 4 and rounded (the only
- * extra rounding), so that they are bytes again.  The first and the last convolution are computed in float32.
+ * extra rounding), so that they are bytes again.  The first convolution is computed in float32; the last one's weights are rounded
+ * to 15 bits instead of 8, as HIGH times one byte plus another.
  *
  * Since transformed activations are rounded, results depend on where 2x2 blocks begin: tiles of a prediction must begin at even
  * pixels of the deepest level (fnr_backend_ops.cells).
@@ -23,6 +24,8 @@
 
 /* Standard deviations above its mean that a channel can show: content that is rare in the training lies far out. */
 #define FNR_I8_RANGE 12.0
+
+#define FNR_I8_HIGH 128 /* the last convolution only */
 
 typedef struct {
     fnr_shape shape;
@@ -48,7 +51,7 @@ typedef struct {
     int32_t *init;             /* as the weights: [groups][products][vectors * 16] */
     float *alpha, *beta;       /* per output channel, rounded up; beta and `zeros` lie behind alpha */
     const float *zeros;
-    fnr_dn_edge edge;          /* FIRST, LAST */
+    fnr_dn_edge edge;          /* FIRST */
     float *edge_weights;
 } fnr_i8_step;
 
@@ -83,7 +86,7 @@ bool fnr_i8_forward(fnr_i8_program *p, const float *x, float *y, fnr_error *err)
 bool fnr_i8_refresh(fnr_i8_program *p, fnr_error *err);
 bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err);
 /* int8_run.c */
-size_t fnr_i8_scratch_bytes(const fnr_i8_program *p, const fnr_i8_step *s);
+size_t fnr_i8_scratch_bytes(const fnr_i8_step *s);
 
 static inline int fnr_i8_round_up(int channels)
 {

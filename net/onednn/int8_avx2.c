@@ -1,6 +1,7 @@
 /* int8_kernels.h for AVX2.  Its instruction for bytes, vpmaddubsw, saturates at 16 bits; here bytes are widened and multiplied as
  * 16-bit numbers, which is exact: slower, but the same results to the bit as with VNNI. */
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 #include "net/onednn/int8_kernels.h"
 
@@ -41,7 +42,6 @@ INLINE void store_bytes(uint8_t *dst, const sums *y, const float *alpha, const f
 }
 
 #define store_block(dst, f) store_8(dst, _mm256_load_ps(f))
-#define load_block(f, src) _mm256_store_ps(f, _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)(src)))))
 
 /* Four rows by 8 outputs; `b` is that half's place in the packed weights. */
 INLINE void product_4x8(const fnr_i8_product *p, int first, const int8_t *b, int column)

@@ -4,64 +4,85 @@
  *   BLOCK                       floats in a block of fnr_dn_kernels
  *   sums                        64-byte vector of int32_t
  *   store_bytes(dst, &sums, alpha, beta)   16 bytes from 16 sums
- *   store_block(dst, floats), load_block(floats, src)    BLOCK bytes from floats and back
+ *   store_block(dst, floats)    BLOCK bytes from floats
  *   product_group(p, first, group rows, vectors), GROUP(vectors)
  *   KERNELS, KERNELS_NAME       the table to define
  * 64-byte vectors are GCC's: where registers are shorter the compiler uses two. */
 
-INLINE __m256i load_pixels(const uint8_t *p)
+/* 32 channels (16 where `half`) as 16-bit numbers.  Unpacking and packing both work within halves of a register, so that the order
+ * comes out right. */
+typedef struct {
+    __m256i low, high;
+} words;
+
+INLINE words load_words(const uint8_t *p, const bool half)
 {
-    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
+    const __m256i x = half ? _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)) : _mm256_loadu_si256((const __m256i *)(const void *)p);
+    return (words){_mm256_unpacklo_epi8(x, _mm256_setzero_si256()), _mm256_unpackhi_epi8(x, _mm256_setzero_si256())};
+}
+
+INLINE words plus(words a, words b)
+{
+    return (words){_mm256_add_epi16(a.low, b.low), _mm256_add_epi16(a.high, b.high)};
+}
+
+INLINE words minus(words a, words b)
+{
+    return (words){_mm256_sub_epi16(a.low, b.low), _mm256_sub_epi16(a.high, b.high)};
 }
 
 /* One column of patches: four pixels from the top down, transformed along it. */
-INLINE void load_column(const uint8_t *p, size_t row, __m256i out[4])
+INLINE void load_column(const uint8_t *p, size_t row, const bool half, words out[4])
 {
-    const __m256i d0 = load_pixels(p), d1 = load_pixels(p + row), d2 = load_pixels(p + 2 * row), d3 = load_pixels(p + 3 * row);
-    out[0] = _mm256_sub_epi16(d0, d2);
-    out[1] = _mm256_add_epi16(d1, d2);
-    out[2] = _mm256_sub_epi16(d2, d1);
-    out[3] = _mm256_sub_epi16(d1, d3);
+    const words d0 = load_words(p, half), d1 = load_words(p + row, half), d2 = load_words(p + 2 * row, half), d3 = load_words(p + 3 * row, half);
+    out[0] = minus(d0, d2);
+    out[1] = plus(d1, d2);
+    out[2] = minus(d2, d1);
+    out[3] = minus(d1, d3);
 }
 
 /* A quarter, rounded; within 0..255 by the saturation. */
-INLINE void store_quarter(uint8_t *to, __m256i v, int position)
+INLINE void store_quarter(uint8_t *to, words v, int position, const bool half)
 {
-    const int offset = position == FNR_I8_CENTRE ? 2 : 2 + 4 * FNR_I8_OFFSET;
-    const __m256i x = _mm256_srai_epi16(_mm256_add_epi16(v, _mm256_set1_epi16((short)offset)), 2);
-    _mm_storeu_si128((__m128i *)(void *)to, _mm_packus_epi16(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
+    const __m256i offset = _mm256_set1_epi16(position == FNR_I8_CENTRE ? 2 : 2 + 4 * FNR_I8_OFFSET);
+    const __m256i bytes = _mm256_packus_epi16(_mm256_srai_epi16(_mm256_add_epi16(v.low, offset), 2), _mm256_srai_epi16(_mm256_add_epi16(v.high, offset), 2));
+    if (half) {
+        _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(bytes));
+    } else {
+        _mm256_storeu_si256((__m256i *)(void *)to, bytes);
+    }
 }
 
-INLINE void store_patch(const __m256i c0[4], const __m256i c1[4], const __m256i c2[4], const __m256i c3[4], uint8_t *v, size_t v_position)
+INLINE void transform_channels(const uint8_t *p, size_t row, size_t pixel, int tiles, const bool half, uint8_t *to, size_t v_tile, size_t v_position)
 {
+    words c[4][4];
+    load_column(p, row, half, c[0]);
+    load_column(p + pixel, row, half, c[1]);
+    for (int t = 0; t < tiles; t++, p += 2 * pixel, to += v_tile) {
+        load_column(p + 2 * pixel, row, half, c[2]);
+        load_column(p + 3 * pixel, row, half, c[3]);
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        uint8_t *to = v + (size_t)(4 * i) * v_position;
-        store_quarter(to, _mm256_sub_epi16(c0[i], c2[i]), 4 * i);
-        store_quarter(to + v_position, _mm256_add_epi16(c1[i], c2[i]), 4 * i + 1);
-        store_quarter(to + 2 * v_position, _mm256_sub_epi16(c2[i], c1[i]), 4 * i + 2);
-        store_quarter(to + 3 * v_position, _mm256_sub_epi16(c1[i], c3[i]), 4 * i + 3);
+        for (int i = 0; i < 4; i++) {
+            uint8_t *v = to + (size_t)(4 * i) * v_position;
+            store_quarter(v, minus(c[0][i], c[2][i]), 4 * i, half);
+            store_quarter(v + v_position, plus(c[1][i], c[2][i]), 4 * i + 1, half);
+            store_quarter(v + 2 * v_position, minus(c[2][i], c[1][i]), 4 * i + 2, half);
+            store_quarter(v + 3 * v_position, minus(c[1][i], c[3][i]), 4 * i + 3, half);
+            c[0][i] = c[2][i]; /* the next patch begins with this one's last two columns */
+            c[1][i] = c[3][i];
+        }
     }
 }
 
 TARGET static void transform_in(const uint8_t *src, size_t src_row, size_t src_pixel, int tiles, int channels, uint8_t *v, size_t v_tile,
                                 size_t v_position)
 {
-    for (int c = 0; c < channels; c += FNR_I8_CHUNK) {
-        const uint8_t *p = src + c;
-        uint8_t *to = v + c;
-        __m256i a[4], b[4], e[4], f[4];
-        load_column(p, src_row, a);
-        load_column(p + src_pixel, src_row, b);
-        for (int t = 0; t < tiles; t++, p += 2 * src_pixel, to += v_tile) {
-            load_column(p + 2 * src_pixel, src_row, e);
-            load_column(p + 3 * src_pixel, src_row, f);
-            store_patch(a, b, e, f, to, v_position);
-            for (int i = 0; i < 4; i++) { /* the next patch begins with this one's last two columns */
-                a[i] = e[i];
-                b[i] = f[i];
-            }
-        }
+    int c = 0;
+    for (; c + 32 <= channels; c += 32) {
+        transform_channels(src + c, src_row, src_pixel, tiles, false, v + c, v_tile, v_position);
+    }
+    if (c < channels) {
+        transform_channels(src + c, src_row, src_pixel, tiles, true, v + c, v_tile, v_position);
     }
 }
 
@@ -121,13 +142,6 @@ TARGET static void from_floats(const float *block, size_t pixels, uint8_t *dst, 
     }
 }
 
-TARGET static void to_floats(const uint8_t *src, size_t src_pixel, size_t pixels, float *block)
-{
-    for (size_t i = 0; i < pixels; i++) {
-        load_block(block + i * BLOCK, src + i * src_pixel);
-    }
-}
-
 TARGET static void product(const fnr_i8_product *p, int rows)
 {
     if (p->vectors == 4) {
@@ -152,5 +166,4 @@ const fnr_i8_kernels KERNELS = {
     .transform_out = transform_out,
     .requant = requant,
     .from_floats = from_floats,
-    .to_floats = to_floats,
 };

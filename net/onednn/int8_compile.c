@@ -148,7 +148,7 @@ static bool place_values(fnr_i8_program *p, fnr_error *err)
 static bool place_rest(fnr_i8_program *p, fnr_error *err)
 {
     for (int i = 0; i < p->n_steps; i++) {
-        const size_t bytes = fnr_i8_scratch_bytes(p, &p->steps[i]);
+        const size_t bytes = fnr_i8_scratch_bytes(&p->steps[i]);
         p->scratch_bytes = bytes > p->scratch_bytes ? bytes : p->scratch_bytes;
     }
     p->workers = fnr_threads_get();

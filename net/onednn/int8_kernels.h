@@ -48,9 +48,8 @@ typedef struct {
     /* Bytes from the sums of `rows` pixels. */
     void (*requant)(const int32_t *c, size_t c_row, int rows, int vectors, const fnr_i8_requant *q, uint8_t *dst, size_t dst_pixel);
 
-    /* Channel blocks of floats (fnr_dn_kernels) <-> bytes: `pixels` times `block` numbers. */
+    /* Bytes from a channel block of floats (fnr_dn_kernels): `pixels` times `block` numbers. */
     void (*from_floats)(const float *block, size_t pixels, uint8_t *dst, size_t dst_pixel);
-    void (*to_floats)(const uint8_t *src, size_t src_pixel, size_t pixels, float *block);
 } fnr_i8_kernels;
 
 /* VNNI; AVX2 (also for AVX-512 without VNNI). */

@@ -6,13 +6,16 @@
 #include "net/onednn/int8.h"
 #include "src/core/threads.h"
 
-enum { BAND = 16 /* rows of a piece of the first and the last convolution */ };
+enum {
+    BAND = 16,  /* rows of a piece of the first and the last convolution */
+    SHARES = 16 /* of the work, per worker */
+};
 
 typedef struct {
     fnr_i8_program *program;
     const fnr_i8_step *step;
     float *y; /* LAST */
-    int pieces;
+    int pieces, share; /* neighbours that one worker takes at a time: it reads rows that it has just read */
     atomic_int next;
     void (*piece)(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y);
 } work;
@@ -26,22 +29,30 @@ static void worker(void *ctx, size_t index)
 {
     work *w = ctx;
     uint8_t *scratch = (uint8_t *)fnr_dn_plan_data(&w->program->plan, w->program->scratch_buffer) + index * w->program->scratch_bytes;
-    for (int i; (i = atomic_fetch_add(&w->next, 1)) < w->pieces;) {
-        w->piece(w->program, w->step, i, scratch, w->y);
+    for (int first; (first = atomic_fetch_add(&w->next, w->share)) < w->pieces;) {
+        for (int i = first; i < at_most(first + w->share, w->pieces); i++) {
+            w->piece(w->program, w->step, i, scratch, w->y);
+        }
     }
 }
 
 /* ---- 3x3 ------------------------------------------------------------------------------------------------------------------ */
 
-/* Tiles of a piece: as many as keep their sums in the first-level cache, but for deep layers, whose weights want more reuse. */
-static int tiles_of(const fnr_i8_step *s)
+/* Tiles of a piece: their sums are read back from the second-level cache, their weights are used that often. */
+enum {
+    TILES = FNR_I8_ROWS / 2,
+    GAP = 64 /* bytes between the numbers of two positions: else they would often fall into the same few lines of the cache */
+};
+
+/* Bytes from one position to the next. */
+static size_t patches_step(const fnr_i8_step *s)
 {
-    return s->rows_in >= 128 ? FNR_I8_ROWS : FNR_I8_ROWS / 2;
+    return (size_t)TILES * (size_t)s->rows_in + GAP;
 }
 
-static size_t patches_bytes(const fnr_i8_step *s)
+static size_t sums_step(int vectors)
 {
-    return (size_t)FNR_I8_POSITIONS * (size_t)tiles_of(s) * (size_t)s->rows_in;
+    return (size_t)(TILES * vectors) * 16 * sizeof(int32_t) + GAP;
 }
 
 typedef struct {
@@ -49,18 +60,17 @@ typedef struct {
     int first, end;    /* of the piece */
 } tiles;
 
-static tiles tiles_at(const fnr_i8_step *s, const fnr_i8_value *out, int index)
+static tiles tiles_at(const fnr_i8_value *out, int index)
 {
     tiles t = {.across = (out->shape.w + 1) / 2};
     t.count = t.across * ((out->shape.h + 1) / 2);
-    t.first = index * tiles_of(s);
-    t.end = at_most(t.first + tiles_of(s), t.count);
+    t.first = index * TILES;
+    t.end = at_most(t.first + TILES, t.count);
     return t;
 }
 
 static void transform_in(const fnr_i8_program *p, const fnr_i8_step *s, const tiles *t, uint8_t *v)
 {
-    const size_t per_position = (size_t)tiles_of(s) * (size_t)s->rows_in;
     for (int i = t->first, n; i < t->end; i += n) {
         const int y = i / t->across, x = i % t->across;
         n = at_most(t->across - x, t->end - i);
@@ -68,7 +78,8 @@ static void transform_in(const fnr_i8_program *p, const fnr_i8_step *s, const ti
         for (int k = 0; k < 2 && s->in[k] >= 0; k++) {
             const fnr_i8_value *in = &p->values[s->in[k]];
             const uint8_t *corner = in->data + (size_t)(2 * y) * in->row - in->row + (size_t)(2 * x) * (size_t)in->channels - in->channels;
-            p->kernels->transform_in(corner, in->row, (size_t)in->channels, n, in->channels, to, (size_t)s->rows_in, per_position);
+            p->kernels->transform_in(corner, in->row, (size_t)in->channels, n, in->channels, to, (size_t)s->rows_in,
+                                     patches_step(s));
             to += in->channels;
         }
     }
@@ -83,7 +94,7 @@ static void transform_out(const fnr_i8_program *p, const fnr_i8_step *s, const t
         const int y = i / t->across, x = i % t->across;
         n = at_most(t->across - x, t->end - i);
         uint8_t *to = out->data + (size_t)(2 * y) * out->row + (size_t)(2 * x) * (size_t)out->channels + 16 * vector;
-        p->kernels->transform_out(m + (size_t)(i - t->first) * per_tile, per_tile, (size_t)tiles_of(s) * per_tile, n, vectors, &q, to, out->row,
+        p->kernels->transform_out(m + (size_t)(i - t->first) * per_tile, per_tile, sums_step(vectors) / sizeof *m, n, vectors, &q, to, out->row,
                                   (size_t)out->channels);
     }
 }
@@ -92,21 +103,21 @@ static void conv3_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index
 {
     (void)y;
     const fnr_i8_value *out = &p->values[s->out];
-    const tiles t = tiles_at(s, out, index);
-    int32_t *m = (int32_t *)(void *)(scratch + patches_bytes(s));
+    const tiles t = tiles_at(out, index);
+    int32_t *m = (int32_t *)(void *)(scratch + FNR_I8_POSITIONS * patches_step(s));
     transform_in(p, s, &t, scratch);
     for (int v = 0, vectors; v < out->channels / 16; v += vectors) {
         vectors = fnr_i8_vectors(out->channels / 16 - v);
         for (int q = 0; q < FNR_I8_POSITIONS; q++) {
             const fnr_i8_product product = {
-                .a = scratch + (size_t)(q * tiles_of(s)) * (size_t)s->rows_in,
+                .a = scratch + (size_t)q * patches_step(s),
                 .a_row = (size_t)s->rows_in,
                 .segments = 1,
                 .segment_bytes = s->rows_in,
                 .b = s->weights + ((size_t)v * FNR_I8_POSITIONS + (size_t)(q * vectors)) * 16 * (size_t)s->rows_in,
                 .vectors = vectors,
                 .init = s->init + (v * FNR_I8_POSITIONS + q * vectors) * 16,
-                .c = m + (size_t)(q * tiles_of(s) * vectors) * 16,
+                .c = m + (size_t)q * sums_step(vectors) / sizeof *m,
                 .c_row = (size_t)(16 * vectors),
             };
             p->kernels->product(&product, t.end - t.first);
@@ -198,75 +209,95 @@ static void first_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index
 {
     (void)unused;
     const fnr_i8_value *out = &p->values[s->out];
-    const int block = p->floats->block, n_rows = 3 * s->edge.plain.c;
+    const int block = p->floats->block, n_rows = 3 * s->edge.plain.c, w = out->shape.w;
     const float *rows[3 * FNR_DN_EDGE_PLAIN];
     float *floats = (float *)(void *)scratch;
-    for (int y = index * BAND; y < at_most((index + 1) * BAND, out->shape.h); y++) {
-        for (int i = 0; i < n_rows; i++) {
-            rows[i] = fnr_dn_planes_row(&p->planes, 0, i / 3, 0, y + i % 3);
+    const int first = index * BAND, end = at_most(first + BAND, out->shape.h);
+    for (int i = first * runs_across(w); i < end * runs_across(w); i++) {
+        const run r = run_at(out, i);
+        for (int k = 0; k < n_rows; k++) {
+            rows[k] = fnr_dn_planes_row(&p->planes, 0, k / 3, 0, r.y + k % 3) + r.x;
         }
         for (int b = 0; b < s->edge.extent.blocks; b++) {
             const fnr_dn_affine f = {.mean = s->zeros, .scale = s->alpha + b * block, .shift = s->beta + b * block, .relu = true};
-            p->floats->expand_row((size_t)out->shape.w, n_rows, rows, s->edge.expand + (size_t)(b * n_rows * 3 * block), &f, floats);
-            p->kernels->from_floats(floats, (size_t)out->shape.w, pixel_at(out, y, 0) + b * block, (size_t)out->channels);
+            p->floats->expand_row((size_t)r.count, n_rows, rows, s->edge.expand + (size_t)(b * n_rows * 3 * block), &f, floats);
+            p->kernels->from_floats(floats, (size_t)r.count, pixel_at(out, r.y, r.x) + b * block, (size_t)out->channels);
         }
     }
 }
 
-/* Row y of the last convolution's input as blocks of floats. */
-static float *float_row(const fnr_i8_program *p, const fnr_i8_step *s, float *ring, int y)
+/* Every input pixel is multiplied with the weights of all nine taps at once, high and low halves apart; an output pixel sums its
+ * neighbours' products. */
+enum { TAP_SUMS = 32, ACROSS = FNR_I8_ROWS - 2 /* output pixels of a piece: it needs one more on each side */ };
+
+typedef int32_t tap_row[FNR_I8_ROWS * TAP_SUMS];
+
+/* Products of the pixels x - 1 .. x + ACROSS of row y. */
+static const int32_t *tap_products(const fnr_i8_program *p, const fnr_i8_step *s, int channel, int y, int x, tap_row *ring)
 {
     const fnr_i8_value *in = &p->values[s->in[0]];
-    return ring + (size_t)((y + 3) % 3) * (size_t)in->shape.w * (size_t)in->channels;
+    const fnr_i8_product product = {
+        .a = pixel_at(in, y, 0) + (x - 1) * in->channels,
+        .a_row = (size_t)in->channels,
+        .segments = 1,
+        .segment_bytes = in->channels,
+        .b = s->weights + (size_t)channel * TAP_SUMS * (size_t)s->depth,
+        .vectors = TAP_SUMS / 16,
+        .init = s->init,
+        .c = ring[(y + 3) % 3],
+        .c_row = TAP_SUMS,
+    };
+    p->kernels->product(&product, FNR_I8_ROWS);
+    return product.c;
 }
 
-static void load_row(const fnr_i8_program *p, const fnr_i8_step *s, float *ring, int y)
+static void sum_taps(const int32_t *const rows[3], int count, float alpha, float beta, float *out)
 {
-    const fnr_i8_value *in = &p->values[s->in[0]];
-    const size_t w = (size_t)in->shape.w, block = (size_t)p->floats->block;
-    for (size_t b = 0; b < (size_t)s->edge.extent.blocks && y >= 0 && y < in->shape.h; b++) {
-        p->kernels->to_floats(pixel_at(in, y, 0) + b * block, (size_t)in->channels, w, float_row(p, s, ring, y) + b * w * block);
+    for (int x = 0; x < count; x++) {
+        int32_t high = 0, low = 0;
+#pragma GCC unroll 9
+        for (int t = 0; t < 9; t++) {
+            const int32_t *at = rows[t / 3] + (x + t % 3) * TAP_SUMS + t;
+            high += at[0];
+            low += at[TAP_SUMS / 2];
+        }
+        out[x] = alpha * ((float)FNR_I8_HIGH * (float)high + (float)low) + beta;
     }
 }
 
-static void last_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *out)
+static void last_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
 {
-    const fnr_i8_value *in = &p->values[s->in[0]];
-    const size_t w = (size_t)in->shape.w, block = (size_t)p->floats->block;
-    const int n_rows = 3 * s->edge.extent.blocks, first = index * BAND;
-    const float *bias = s->conv->bias < 0 ? NULL : p->state->values + p->graph->params[s->conv->bias].offset;
-    const float *rows[3 * FNR_DN_EDGE_BLOCKED / 8];
-    float *ring = (float *)(void *)scratch;
-    load_row(p, s, ring, first - 1);
-    load_row(p, s, ring, first);
-    for (int y = first; y < at_most(first + BAND, in->shape.h); y++) {
-        load_row(p, s, ring, y + 1);
-        for (int i = 0; i < n_rows; i++) {
-            const int from = y + i % 3 - 1;
-            rows[i] = from < 0 || from >= in->shape.h ? NULL : float_row(p, s, ring, from) + (size_t)(i / 3) * w * block;
-        }
-        for (int c = 0; c < s->edge.plain.c; c++) {
-            p->floats->shrink_row(w, n_rows, rows, s->edge.shrink + (size_t)(c * n_rows * 3) * block, bias ? bias[c] : 0,
-                                  out + ((size_t)c * (size_t)in->shape.h + (size_t)y) * w);
+    const fnr_shape *out = &p->values[s->out].shape;
+    const int first = index * BAND, end = at_most(first + BAND, out->h);
+    tap_row *ring = (tap_row *)(void *)scratch;
+    for (int i = 0; i < out->c * ((out->w + ACROSS - 1) / ACROSS); i++) {
+        const int c = i % out->c, x = i / out->c * ACROSS;
+        float *to = y + ((size_t)c * (size_t)out->h + (size_t)first) * (size_t)out->w + x;
+        const int32_t *rows[3] = {NULL, tap_products(p, s, c, first - 1, x, ring), tap_products(p, s, c, first, x, ring)};
+        for (int r = first; r < end; r++, to += out->w) {
+            rows[0] = rows[1];
+            rows[1] = rows[2];
+            rows[2] = tap_products(p, s, c, r + 1, x, ring);
+            sum_taps(rows, at_most(ACROSS, out->w - x), s->alpha[c], s->beta[c], to);
         }
     }
 }
 
 /* ---- all ------------------------------------------------------------------------------------------------------------------- */
 
-size_t fnr_i8_scratch_bytes(const fnr_i8_program *p, const fnr_i8_step *s)
+size_t fnr_i8_scratch_bytes(const fnr_i8_step *s)
 {
     const size_t sums = (size_t)FNR_I8_ROWS * 64 * sizeof(int32_t);
     switch (s->kind) {
     case FNR_I8_CONV3:
-        return patches_bytes(s) + FNR_I8_POSITIONS * sums;
+        return FNR_I8_POSITIONS * (patches_step(s) + sums_step(4));
     case FNR_I8_DOWN:
     case FNR_I8_UP:
         return sums;
     case FNR_I8_FIRST:
-        return (size_t)p->input.w * FNR_I8_CHUNK * sizeof(float);
+        return (size_t)FNR_I8_ROWS * FNR_I8_CHUNK * sizeof(float);
     case FNR_I8_LAST:
-        return (size_t)p->input.w * (size_t)s->rows_in * 3 * sizeof(float);
+        return 3 * sizeof(tap_row);
     }
     return 0;
 }
@@ -295,7 +326,7 @@ static void run_step(fnr_i8_program *p, const fnr_i8_step *s, float *y)
         break;
     case FNR_I8_CONV3:
         w.piece = conv3_piece;
-        w.pieces = (tiles_at(s, out, 0).count + tiles_of(s) - 1) / tiles_of(s);
+        w.pieces = (tiles_at(out, 0).count + TILES - 1) / TILES;
         break;
     case FNR_I8_DOWN:
         w.piece = down_piece;
@@ -306,6 +337,7 @@ static void run_step(fnr_i8_program *p, const fnr_i8_step *s, float *y)
         w.pieces = in->shape.h * runs_across(in->shape.w);
         break;
     }
+    w.share = w.pieces / (SHARES * p->workers) + 1;
     atomic_init(&w.next, 0);
     fnr_parallel_for((size_t)at_most(p->workers, w.pieces), worker, &w);
     if (out->buffer >= 0) {

@@ -1,5 +1,6 @@
 /* int8_kernels.h for AVX-512 with VNNI: one instruction multiplies 64 pairs of bytes and sums them in fours. */
 #include <immintrin.h>
+#include <stdbool.h>
 #include <string.h>
 #include "net/onednn/int8_kernels.h"
 
@@ -26,7 +27,6 @@ INLINE void store_bytes(uint8_t *dst, const sums *y, const float *alpha, const f
 }
 
 #define store_block(dst, f) store_16(dst, _mm512_load_ps(f))
-#define load_block(f, src) _mm512_store_ps(f, _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(src)))))
 
 INLINE void product_group(const fnr_i8_product *p, int first, const int rows, const int vectors)
 {

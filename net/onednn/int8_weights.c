@@ -11,37 +11,35 @@ static const float *param(const fnr_i8_program *p, int id)
     return id < 0 ? NULL : p->state->values + p->graph->params[id].offset;
 }
 
-static bool is_edge(const fnr_i8_step *s)
+static bool first_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
 {
-    return s->kind == FNR_I8_FIRST || s->kind == FNR_I8_LAST;
-}
-
-static bool edge_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
-{
-    const bool last = s->kind == FNR_I8_LAST;
-    const fnr_i8_value *blocked = &p->values[last ? s->in[0] : s->out];
+    const fnr_i8_value *out = &p->values[s->out];
     s->edge = (fnr_dn_edge){.kernels = p->floats,
-                            .extent = {.n = 1, .channels = blocked->shape.c, .blocks = blocked->channels / p->floats->block},
-                            .plain = p->values[last ? s->out : s->in[0]].shape,
-                            .last = last};
+                            .extent = {.n = 1, .channels = out->shape.c, .blocks = out->channels / p->floats->block},
+                            .plain = p->values[s->in[0]].shape};
     const size_t floats = fnr_dn_edge_floats(&s->edge);
     s->edge_weights = fnr_alloc_aligned(floats, sizeof *s->edge_weights, "weights", err);
     if (!s->edge_weights) {
         return false;
     }
     memset(s->edge_weights, 0, floats * sizeof *s->edge_weights);
-    *(last ? &s->edge.shrink : &s->edge.expand) = s->edge_weights;
+    s->edge.expand = s->edge_weights;
     p->weight_bytes += floats * sizeof *s->edge_weights;
     return true;
 }
 
-static bool bytes_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+static bool bytes_new(fnr_i8_program *p, fnr_i8_step *s, size_t outputs, fnr_error *err)
 {
-    const size_t outputs = (size_t)p->values[s->out].channels, sums = outputs * (size_t)s->products;
-    s->weights = fnr_alloc_aligned(sums * (size_t)s->depth, 1, "int8 weights", err);
+    const size_t sums = outputs * (size_t)s->products, bytes = sums * (size_t)s->depth;
+    s->weights = fnr_alloc_aligned(bytes, 1, "int8 weights", err);
     s->init = s->weights ? fnr_alloc_aligned(sums, sizeof *s->init, "int8 weights", err) : NULL;
-    p->weight_bytes += sums * (size_t)s->depth + sums * sizeof *s->init;
-    return s->init != NULL;
+    if (!s->init) {
+        return false;
+    }
+    memset(s->weights, 0, bytes);
+    memset(s->init, 0, sums * sizeof *s->init);
+    p->weight_bytes += bytes + sums * sizeof *s->init;
+    return true;
 }
 
 bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
@@ -59,7 +57,7 @@ bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
     memset(s->alpha, 0, 3 * outputs * sizeof *s->alpha);
     s->beta = s->alpha + outputs;
     s->zeros = s->beta + outputs;
-    return is_edge(s) ? edge_new(p, s, err) : bytes_new(p, s, err);
+    return s->kind == FNR_I8_FIRST ? first_new(p, s, err) : bytes_new(p, s, s->kind == FNR_I8_LAST ? 32 * (size_t)p->values[s->out].shape.c : outputs, err);
 }
 
 /* A channel that never rises above zero still needs a step; the smallest is a thousandth of the largest. */
@@ -203,21 +201,25 @@ static void pack_first(const fnr_i8_program *p, fnr_i8_step *s)
     }
 }
 
-/* The last convolution reads bytes as they are: their steps go into its weights. */
-static bool pack_last(const fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+static void pack_last_channel(const fnr_i8_program *p, fnr_i8_step *s, int o)
 {
-    const fnr_param *w = &p->graph->params[s->conv->weight];
     const fnr_i8_value *in = &p->values[s->in[0]];
-    float *scaled = fnr_calloc(w->count, sizeof *scaled, "weights", err);
-    if (!scaled) {
-        return false;
+    const float *w = param(p, s->conv->weight) + (size_t)(o * in->shape.c * 9), *bias = param(p, s->conv->bias);
+    int8_t *to = s->weights + (size_t)(o * 32 * s->depth);
+    double most = 0;
+    for (int i = 0; i < in->shape.c * 9; i++) {
+        most = fmax(most, fabs((double)w[i] * (double)in->step[i / 9]));
     }
-    for (size_t i = 0; i < w->count; i++) {
-        scaled[i] = param(p, s->conv->weight)[i] * in->step[i / 9 % (size_t)in->shape.c];
+    const double unit = most > 0 ? most / (127 * FNR_I8_HIGH) : 1;
+    for (int i = 0; i < in->shape.c * 9; i++) {
+        const int c = i / 9, tap = i % 9, number = (int)lrint((double)w[i] * (double)in->step[c] / unit);
+        const int high = (int)floor((number + FNR_I8_HIGH / 2) / (double)FNR_I8_HIGH);
+        int8_t *at = to + c / 4 * 128 + tap * 4 + c % 4;
+        at[0] = (int8_t)high;
+        at[64] = (int8_t)(number - FNR_I8_HIGH * high);
     }
-    fnr_dn_edge_pack(&s->edge, scaled);
-    free(scaled);
-    return true;
+    s->alpha[o] = (float)unit;
+    s->beta[o] = bias ? bias[o] : 0;
 }
 
 bool fnr_i8_refresh(fnr_i8_program *p, fnr_error *err)
@@ -229,8 +231,11 @@ bool fnr_i8_refresh(fnr_i8_program *p, fnr_error *err)
         }
         if (s->kind == FNR_I8_FIRST) {
             pack_first(p, s);
-        } else if (!(s->kind == FNR_I8_LAST ? pack_last(p, s, err) : pack_bytes(p, s, err))) {
+        } else if (s->kind != FNR_I8_LAST && !pack_bytes(p, s, err)) {
             return false;
+        }
+        for (int o = 0; s->kind == FNR_I8_LAST && o < p->values[s->out].shape.c; o++) {
+            pack_last_channel(p, s, o);
         }
     }
     p->version = p->state->version;

@@ -217,14 +217,19 @@ static void run_first(const layer *l, const fnr_shape *s, const float *x)
     }
 }
 
+/* Weights rounded to 15 bits. */
 static void run_last(const layer *l, const fnr_shape *s, float *out)
 {
+    const int per_output = l->in->s.c * 9;
+    double unit[4] = {0};
+    for (int i = 0; i < s->c * per_output; i++) {
+        unit[i / per_output] = fmax(unit[i / per_output], fabs(weight(l, i / per_output, i % per_output / 9, i % 9, 9)) / (127 * 128));
+    }
     for (int i = 0; i < (int)fnr_shape_count(s); i++) {
         const int o = i / (s->h * s->w), r = i / s->w % s->h, q = i % s->w;
         double sum = (double)param(l, l->conv->bias)[o];
-        for (int k = 0; k < l->in->s.c * 9; k++) {
-            sum += (double)byte_at(l->in, k / 9, r + k / 3 % 3 - 1, q + k % 3 - 1) * (double)l->in->steps[k / 9] *
-                   (double)param(l, l->conv->weight)[o * l->in->s.c * 9 + k];
+        for (int k = 0; k < per_output; k++) {
+            sum += byte_at(l->in, k / 9, r + k / 3 % 3 - 1, q + k % 3 - 1) * nearbyint(weight(l, o, k / 9, k % 9, 9) / unit[o]) * unit[o];
         }
         out[i] = (float)sum;
     }
