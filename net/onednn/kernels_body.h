@@ -166,6 +166,7 @@ TARGET static void add(size_t pixels, const float *a, const float *b, float *out
 INLINE void expand_pixels(int count, size_t x, int n_rows, const float *const *rows, const vec *w, const vec *numbers, vec *y)
 {
     vec acc[8];
+#pragma GCC unroll 8
     for (int j = 0; j < count; j++) {
         acc[j] = vset1(0);
     }
@@ -173,11 +174,13 @@ INLINE void expand_pixels(int count, size_t x, int n_rows, const float *const *r
         const float *row = rows[r] + x;
         for (int k = 0; k < 3; k++) {
             vec wk = w[3 * r + k];
+#pragma GCC unroll 8
             for (int j = 0; j < count; j++) {
                 acc[j] = vfma(vset1(row[j + k]), wk, acc[j]);
             }
         }
     }
+#pragma GCC unroll 8
     for (int j = 0; j < count; j++) {
         y[x + j] = apply(acc[j] - numbers[0], numbers[1], numbers[2], numbers[3]);
     }
@@ -212,6 +215,7 @@ INLINE void shrink_pixels(int count, bool border, size_t x, size_t width, int n_
                           float *out)
 {
     vec acc[8];
+#pragma GCC unroll 8
     for (int j = 0; j < count; j++) {
         acc[j] = vset1(0);
     }
@@ -222,6 +226,7 @@ INLINE void shrink_pixels(int count, bool border, size_t x, size_t width, int n_
         const vec *row = as_vec(rows[r]);
         for (int k = 0; k < 3; k++) {
             vec wk = w[3 * r + k];
+#pragma GCC unroll 8
             for (int j = 0; j < count; j++) {
                 size_t column = x + (size_t)(j + k); /* one more than the column read: no negative numbers */
                 if (!border || (column >= 1 && column <= width)) {
@@ -230,6 +235,7 @@ INLINE void shrink_pixels(int count, bool border, size_t x, size_t width, int n_
             }
         }
     }
+#pragma GCC unroll 8
     for (int j = 0; j < count; j++) {
         out[x + j] = bias + lane_sum(acc[j]);
     }
