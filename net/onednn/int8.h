@@ -4,7 +4,7 @@
  * batch norm that made it.  The norm's running statistics describe every pixel of the whole training, so ranges need no other
  * calibration data, belong to the model alone, and no choice of tiles, threads or order can change them.  The steps are folded into
  * the next convolution's weights; these are signed bytes with one step per output channel.  Sums are exact in 32 bits.
- * 3x3 convolutions go through Winograd's F(2x2, 3x3) in integers: the transformed activations are divided by 4 and rounded (the only
+ * 3x3 convolutions of many channels go through Winograd's F(2x2, 3x3) in integers: the transformed activations are divided by 4 and rounded (the only
  * extra rounding), so that they are bytes again.  The first convolution is computed in float32; the last one's weights are rounded
  * to 15 bits instead of 8, as HIGH times one byte plus another.
  *
@@ -38,7 +38,16 @@ typedef struct {
     float *step;      /* [shape.c]: what one unit stands for; owned by the program */
 } fnr_i8_value;
 
-typedef enum { FNR_I8_FIRST, FNR_I8_CONV3, FNR_I8_DOWN, FNR_I8_UP, FNR_I8_LAST } fnr_i8_kind;
+typedef enum {
+    FNR_I8_FIRST,
+    FNR_I8_WINOGRAD, /* 3x3 */
+    FNR_I8_DIRECT,   /* 3x3 of few channels, 2x2 with stride 2 */
+    FNR_I8_UP,       /* transposed 2x2 */
+    FNR_I8_LAST
+} fnr_i8_kind;
+
+/* With so few channels (of one tensor) Winograd's transforms cost what it saves: then rather without its rounding. */
+#define FNR_I8_DIRECT_CHANNELS 32
 
 typedef struct {
     fnr_i8_kind kind;
@@ -99,9 +108,9 @@ static inline int fnr_i8_vectors(int left)
     return left >= 4 ? 4 : left >= 2 ? 2 : 1;
 }
 
-static inline int fnr_i8_taps(fnr_i8_kind kind)
+static inline int fnr_i8_taps(const fnr_op *conv)
 {
-    return kind == FNR_I8_CONV3 ? 9 : 4;
+    return conv->kernel * conv->kernel;
 }
 
 #endif

@@ -70,7 +70,8 @@ static bool kind_of(const fnr_i8_program *p, const fnr_op *conv, const fnr_op *n
     if (first || !norm) {
         return unsupported(err, first ? "an input that is not read by a 3x3 convolution" : "a convolution without batch norm and ReLU");
     }
-    *kind = conv->kind == FNR_OP_CONVT ? FNR_I8_UP : conv->kernel == 3 ? FNR_I8_CONV3 : FNR_I8_DOWN;
+    const bool few = p->values[conv->in[0]].part[0] < 0 && p->values[conv->in[0]].channels <= FNR_I8_DIRECT_CHANNELS;
+    *kind = conv->kind == FNR_OP_CONVT ? FNR_I8_UP : conv->kernel == 3 && !few ? FNR_I8_WINOGRAD : FNR_I8_DIRECT;
     return conv->kernel == 1 ? unsupported(err, "a 1x1 convolution") : true;
 }
 
@@ -83,7 +84,7 @@ static bool add_step(fnr_i8_program *p, const fnr_op *conv, fnr_error *err)
     }
     const fnr_i8_value *in = &p->values[conv->in[0]];
     if (in->part[0] >= 0) {
-        if (s->kind != FNR_I8_CONV3 || p->values[in->part[0]].part[0] >= 0 || p->values[in->part[1]].part[0] >= 0) {
+        if (s->kind != FNR_I8_WINOGRAD || p->values[in->part[0]].part[0] >= 0 || p->values[in->part[1]].part[0] >= 0) {
             return unsupported(err, "a concatenation that is read by something else than a 3x3 convolution");
         }
         s->in[0] = in->part[0];

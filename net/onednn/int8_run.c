@@ -36,7 +36,7 @@ static void worker(void *ctx, size_t index)
     }
 }
 
-/* ---- 3x3 ------------------------------------------------------------------------------------------------------------------ */
+/* ---- Winograd ------------------------------------------------------------------------------------------------------------- */
 
 /* Tiles of a piece: their sums are read back from the second-level cache, their weights are used that often. */
 enum {
@@ -99,7 +99,7 @@ static void transform_out(const fnr_i8_program *p, const fnr_i8_step *s, const t
     }
 }
 
-static void conv3_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
+static void winograd_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
 {
     (void)y;
     const fnr_i8_value *out = &p->values[s->out];
@@ -126,7 +126,7 @@ static void conv3_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index
     }
 }
 
-/* ---- 2x2 ------------------------------------------------------------------------------------------------------------------ */
+/* ---- direct --------------------------------------------------------------------------------------------------------------- */
 
 /* Pieces are parts of rows of the coarser side. */
 typedef struct {
@@ -151,18 +151,20 @@ static uint8_t *pixel_at(const fnr_i8_value *v, int y, int x)
     return v->data + (size_t)y * v->row + (size_t)x * (size_t)v->channels;
 }
 
-static void down_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
+/* The pixels under the kernel are a few rows of neighbours: one long product. */
+static void direct_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
 {
     (void)y;
     const fnr_i8_value *in = &p->values[s->in[0]], *out = &p->values[s->out];
+    const fnr_op *conv = s->conv;
     const run r = run_at(out, index);
     for (int v = 0, vectors; v < out->channels / 16; v += vectors) {
         vectors = fnr_i8_vectors(out->channels / 16 - v);
         const fnr_i8_product product = {
-            .a = pixel_at(in, 2 * r.y, 2 * r.x),
-            .a_row = (size_t)(2 * in->channels),
-            .segments = 2,
-            .segment_bytes = 2 * in->channels,
+            .a = pixel_at(in, conv->stride * r.y, conv->stride * r.x) - (size_t)conv->pad * (in->row + (size_t)in->channels),
+            .a_row = (size_t)(conv->stride * in->channels),
+            .segments = conv->kernel,
+            .segment_bytes = conv->kernel * in->channels,
             .a_segment = in->row,
             .b = s->weights + (size_t)(16 * v) * (size_t)s->depth,
             .vectors = vectors,
@@ -289,9 +291,9 @@ size_t fnr_i8_scratch_bytes(const fnr_i8_step *s)
 {
     const size_t sums = (size_t)FNR_I8_ROWS * 64 * sizeof(int32_t);
     switch (s->kind) {
-    case FNR_I8_CONV3:
+    case FNR_I8_WINOGRAD:
         return FNR_I8_POSITIONS * (patches_step(s) + sums_step(4));
-    case FNR_I8_DOWN:
+    case FNR_I8_DIRECT:
     case FNR_I8_UP:
         return sums;
     case FNR_I8_FIRST:
@@ -324,12 +326,12 @@ static void run_step(fnr_i8_program *p, const fnr_i8_step *s, float *y)
         w.piece = s->kind == FNR_I8_FIRST ? first_piece : last_piece;
         w.pieces = (out->shape.h + BAND - 1) / BAND;
         break;
-    case FNR_I8_CONV3:
-        w.piece = conv3_piece;
+    case FNR_I8_WINOGRAD:
+        w.piece = winograd_piece;
         w.pieces = (tiles_at(out, 0).count + TILES - 1) / TILES;
         break;
-    case FNR_I8_DOWN:
-        w.piece = down_piece;
+    case FNR_I8_DIRECT:
+        w.piece = direct_piece;
         w.pieces = out->shape.h * runs_across(out->shape.w);
         break;
     case FNR_I8_UP:

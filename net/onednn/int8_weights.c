@@ -48,8 +48,8 @@ bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
     for (int k = 0; k < 2 && s->in[k] >= 0; k++) {
         s->rows_in += p->values[s->in[k]].channels;
     }
-    s->products = s->kind == FNR_I8_CONV3 ? FNR_I8_POSITIONS : s->kind == FNR_I8_UP ? 4 : 1;
-    s->depth = s->kind == FNR_I8_DOWN ? 4 * s->rows_in : s->rows_in;
+    s->products = s->kind == FNR_I8_WINOGRAD ? FNR_I8_POSITIONS : s->kind == FNR_I8_UP ? 4 : 1;
+    s->depth = s->kind == FNR_I8_DIRECT ? fnr_i8_taps(s->conv) * s->rows_in : s->rows_in;
     s->alpha = fnr_alloc_aligned(3 * outputs, sizeof *s->alpha, "int8 scales", err);
     if (!s->alpha) {
         return false;
@@ -111,7 +111,7 @@ static void transform_weights(const double w[9], double out[FNR_I8_POSITIONS])
 static void gather(const fnr_i8_program *p, const fnr_i8_step *s, int o, double *out)
 {
     const float *weights = param(p, s->conv->weight);
-    const int taps = fnr_i8_taps(s->kind), n_out = p->values[s->out].shape.c;
+    const int taps = fnr_i8_taps(s->conv), n_out = p->values[s->out].shape.c;
     int channel = 0, first = 0, n_in = 0;
     memset(out, 0, (size_t)s->products * (size_t)s->depth * sizeof *out);
     for (int k = 0; k < 2 && s->in[k] >= 0; k++) {
@@ -124,12 +124,12 @@ static void gather(const fnr_i8_program *p, const fnr_i8_step *s, int o, double 
                 const int at = s->kind == FNR_I8_UP ? channel * n_out + o : o * n_in + channel;
                 w[t] = (double)weights[(size_t)at * (size_t)taps + (size_t)t] * (double)p->values[s->in[k]].step[c];
             }
-            if (s->kind == FNR_I8_CONV3) {
+            if (s->kind == FNR_I8_WINOGRAD) {
                 transform_weights(w, u);
             }
-            const double *from = s->kind == FNR_I8_CONV3 ? u : w;
-            for (int q = 0; q < (s->kind == FNR_I8_CONV3 ? FNR_I8_POSITIONS : taps); q++) {
-                out[(size_t)q * (size_t)s->rows_in + (size_t)(first + c)] = from[q]; /* DOWN: four pixels side by side are one row */
+            const double *from = s->kind == FNR_I8_WINOGRAD ? u : w;
+            for (int q = 0; q < (s->kind == FNR_I8_WINOGRAD ? FNR_I8_POSITIONS : taps); q++) {
+                out[(size_t)q * (size_t)s->rows_in + (size_t)(first + c)] = from[q]; /* DIRECT: pixel after pixel in one row */
             }
         }
     }
@@ -170,11 +170,11 @@ static void pack_output(void *ctx, size_t index)
                 (int8_t)w;
             sum += w;
         }
-        const bool offset = s->kind == FNR_I8_CONV3 && q != FNR_I8_CENTRE;
+        const bool offset = s->kind == FNR_I8_WINOGRAD && q != FNR_I8_CENTRE;
         init[(q * vectors + vector - group) * 16 + o % 16] = offset ? -FNR_I8_OFFSET * sum : 0;
     }
     if (real) {
-        fold_norm(j->program, s, o, s->kind == FNR_I8_CONV3 ? 4 * unit : unit);
+        fold_norm(j->program, s, o, s->kind == FNR_I8_WINOGRAD ? 4 * unit : unit);
     }
 }
 

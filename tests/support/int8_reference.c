@@ -13,6 +13,7 @@ typedef struct {
     fnr_shape s;
     int *bytes;   /* (c, h, w) */
     float *steps; /* (c) */
+    bool joined;  /* from two tensors */
 } tensor;
 
 static int clamp(long v, int low, int high)
@@ -113,7 +114,7 @@ static double weight(const layer *l, int o, int c, int tap, int taps)
 /* The weights of output o in the form of the products, [channel][16], and their largest magnitude / 127. */
 static double spread_weights(const layer *l, int o, bool winograd, double *u)
 {
-    const int taps = winograd ? 9 : 4;
+    const int taps = l->conv->kernel * l->conv->kernel;
     double most = 0;
     for (int c = 0; c < l->in->s.c; c++) {
         double w[9], half[4][3];
@@ -122,7 +123,7 @@ static double spread_weights(const layer *l, int o, bool winograd, double *u)
         }
         for (int i = 0; i < 16; i++) {
             if (!winograd) {
-                u[16 * c + i] = i < 4 ? w[i] : 0;
+                u[16 * c + i] = i < taps ? w[i] : 0;
                 continue;
             }
             for (int x = 0; x < 3; x++) {
@@ -165,15 +166,16 @@ static void winograd_tile(const layer *l, int o, int y, int x, const double *u, 
     }
 }
 
-/* Both kinds of 2x2: pixel (y, x) of the coarse side. */
+/* Pixel (y, x) of the coarse side. */
 static void square(const layer *l, int o, int y, int x, const double *u, double unit)
 {
+    const int k = l->conv->kernel, stride = l->conv->stride, pad = l->conv->pad;
     int sums[4] = {0};
     float alpha, beta;
     const bool up = l->conv->kind == FNR_OP_CONVT;
     for (int c = 0; c < l->in->s.c; c++) {
-        for (int t = 0; t < 4; t++) {
-            const int byte = up ? byte_at(l->in, c, y, x) : byte_at(l->in, c, 2 * y + t / 2, 2 * x + t % 2);
+        for (int t = 0; t < k * k; t++) {
+            const int byte = up ? byte_at(l->in, c, y, x) : byte_at(l->in, c, stride * y - pad + t / k, stride * x - pad + t % k);
             sums[up ? t : 0] += byte * (int)lrint(u[16 * c + t] / unit);
         }
     }
@@ -185,7 +187,7 @@ static void square(const layer *l, int o, int y, int x, const double *u, double 
 
 static void run_layer(const layer *l)
 {
-    const bool winograd = l->conv->kernel == 3, up = l->conv->kind == FNR_OP_CONVT;
+    const bool winograd = l->conv->kernel == 3 && (l->in->joined || l->in->s.c > 32), up = l->conv->kind == FNR_OP_CONVT;
     const fnr_shape *s = up ? &l->in->s : &l->out->s;
     double *u = calloc((size_t)l->in->s.c * 16, sizeof *u);
     find_steps(l);
@@ -238,6 +240,7 @@ static void run_last(const layer *l, const fnr_shape *s, float *out)
 static void join(const tensor *a, const tensor *b, tensor *out)
 {
     const size_t n = fnr_shape_count(&a->s);
+    out->joined = true;
     memcpy(out->bytes, a->bytes, n * sizeof *out->bytes);
     memcpy(out->bytes + n, b->bytes, fnr_shape_count(&b->s) * sizeof *out->bytes);
     memcpy(out->steps, a->steps, (size_t)a->s.c * sizeof *out->steps);
