@@ -70,7 +70,7 @@ TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c)
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 FULLS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/full/full_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-wrong bench-paper90
+.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-int8 bench-wrong bench-paper90
 .DEFAULT_GOAL := all
 
 all: $(EXE) $(PLUGIN) ## build the program
@@ -189,6 +189,9 @@ fuzz: ## fuzz the readers of foreign files (needs clang): SECONDS=60 for each of
 
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)
+
+bench-int8: $(EXE) ## how far int8 moves the tiles of the nerve sections, against float32
+	@tests/bench/bench_int8.sh $(BUILD)
 
 bench-wrong: $(EXE) $(BUILD)/tests/bench/bench_change_montage ## register against wrong, mirrored and scrambled montages: nothing may be called good
 	@tests/bench/bench_wrong.sh $(BUILD)

@@ -35,6 +35,7 @@ static const bench_case cases[] = {
     {"train2d-8", "train2d-8", "float32", PAPER2D, {2, 8, 1, 1, 256, 256}, FNR_MODE_TRAIN},
     {"train2d-32", "train2d-32", "float32", PAPER2D, {2, 32, 1, 1, 256, 256}, FNR_MODE_TRAIN},
     {"infer2d", "infer2d", "float32", PAPER2D, {2, 1, 1, 1, 1504, 1504}, FNR_MODE_INFER},
+    {"infer2d-int8", "infer2d", "int8", PAPER2D, {2, 1, 1, 1, 1504, 1504}, FNR_MODE_INFER},
     {"train3d", "train3d", "float32", PAPER3D, {3, 4, 1, 32, 64, 64}, FNR_MODE_TRAIN},
     {"infer3d", "infer3d", "float32", PAPER3D, {3, 1, 1, 32, 256, 256}, FNR_MODE_INFER},
 };
@@ -218,13 +219,26 @@ static bool wanted(const arguments *a, const bench_case *c)
     return a->serve ? strcmp(c->name, a->only) == 0 : !a->only || strstr(c->name, a->only);
 }
 
+static bool run_case(const arguments *a, const fnr_backend_ops *ops, const bench_case *c, fnr_error *err)
+{
+    const fnr_backend_options options = {.threads = a->threads,
+                                         .winograd = !getenv("FNR_BENCH_DIRECT"),
+                                         .precision = strcmp(c->precision, "int8") == 0 ? FNR_PRECISION_INT8 : FNR_PRECISION_FLOAT32};
+    bench b = {.ops = ops};
+    if (!fnr_backend_has_precision(ops, options.precision, err) || !ops->open(&options, &b.device, err)) {
+        return false;
+    }
+    const bool ok = prepare(&b, c, err) && (a->serve ? serve(&b, c, err) : measure(&b, c, a->seconds, err));
+    finish(&b);
+    ops->close(b.device);
+    return ok;
+}
+
 static int run(const arguments *a)
 {
     fnr_error err = {0};
-    const fnr_backend_options options = {.threads = a->threads, .winograd = !getenv("FNR_BENCH_DIRECT")};
     const fnr_backend_ops *ops = fnr_backend_find(a->backend, &err);
-    fnr_backend *device = NULL;
-    if (!ops || !ops->open(&options, &device, &err)) {
+    if (!ops) {
         fprintf(stderr, "bench_net: %s\n", err.message);
         return 1;
     }
@@ -233,15 +247,12 @@ static int run(const arguments *a)
         if (!wanted(a, c)) {
             continue;
         }
-        bench b = {.ops = ops, .device = device};
         status = a->serve ? 0 : status;
-        if (!(prepare(&b, c, &err) && (a->serve ? serve(&b, c, &err) : measure(&b, c, a->seconds, &err)))) {
+        if (!run_case(a, ops, c, &err)) {
             fprintf(stderr, "bench_net: %s: %s\n", c->name, err.message);
             status = 1;
         }
-        finish(&b);
     }
-    ops->close(device);
     return status;
 }
 
