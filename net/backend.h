@@ -17,7 +17,8 @@ typedef struct fnr_state fnr_state;
 typedef struct fnr_program fnr_program;
 typedef struct fnr_feed fnr_feed;
 
-typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN } fnr_mode;
+/* INFER_EACH is INFER by methods that compute each output for itself (see block_px); the same where a backend has no block_px. */
+typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN, FNR_MODE_INFER_EACH } fnr_mode;
 typedef enum { FNR_STATE_VALUES, FNR_STATE_GRADS, FNR_STATE_MOMENT1, FNR_STATE_MOMENT2 } fnr_state_part;
 
 /* Numbers in which convolutions are computed; parameters, sums and the loss stay float32.  A backend names those it has. */
@@ -95,6 +96,9 @@ typedef struct {
     bool (*feed_step)(fnr_feed *f, const fnr_patch_order *orders, const fnr_adam *hyper, long step, fnr_error *err);
     /* Losses of the oldest queued steps that are done (or, with wait, of all), at most FNR_FEED_AHEAD of them. */
     bool (*feed_losses)(fnr_feed *f, bool wait, double *losses, int *count, fnr_error *err);
+    /* INFER computes outputs of a convolution in blocks of this many pixels along y and x, from the image's corner (Winograd):
+     * results are bit-equal for tiles whose blocks lie alike on every level and whose cores whole blocks know; NULL = 1. */
+    int (*block_px)(const fnr_backend *b);
     /* Name of the opened device, for logs and records; lent. */
     const char *(*device_name)(const fnr_backend *b);
 } fnr_backend_ops;

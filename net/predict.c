@@ -9,15 +9,26 @@
 #include "src/core/reflect.h"
 
 #define DEFAULT_MAX_BYTES ((size_t)1 << 30)
-/* Extents of the program that is made to learn what a pixel costs in memory. */
-enum { PROBE_2D = 256, PROBE_3D = 32 };
+/* Extents of the programs that are made to learn what a pixel costs in memory, and by how much the second is larger. */
+enum { PROBE_2D = 256, MORE_2D = 128, PROBE_3D = 32, MORE_3D = 16 };
+/* Backends that compute blocks of pixels want tiles with a halo of 384 px where one of 112 will do without (depth 4).  That is no
+ * matter for images that fit the default memory whole, nor is it worth its gain for larger ones.  The choice depends on the image
+ * alone, so that the result does not depend on the memory allowed or on tiles.  In pixels times base channels. */
+#define MOST_IN_BLOCKS 80e6
+
+/* A way to compute. */
+typedef struct {
+    fnr_mode mode;
+    fnr_tile_rule rule;
+    double bytes, bytes_per_px; /* of a program, of a tile's input and the buffers below; 0: not known yet */
+} method;
 
 struct fnr_predictor {
-    fnr_netdesc desc; /* of the models; the greatest depth */
+    fnr_netdesc desc; /* of the models; the greatest depth and base channels */
     size_t max_bytes;
     int tile;            /* 0 = chosen */
-    int cells;           /* tiles lie on multiples of so many grid cells */
-    double bytes_per_px; /* of a tile's input: activations and the buffers below */
+    method each, blocks; /* the second has a block of 1 where it cannot be used */
+    method *used;        /* by the program there is */
     fnr_tile_net *net;
     fnr_shape shape; /* that everything is ready for; all zero before the first */
     float *raw, *in, *out; /* what was read (a tile at most), what the network gets, what it gives */
@@ -42,17 +53,18 @@ static void drop_program(fnr_predictor *p)
     p->shape = (fnr_shape){0};
 }
 
-static bool use_shape(fnr_predictor *p, const fnr_shape *shape, fnr_error *err)
+static bool use_shape(fnr_predictor *p, method *how, const fnr_shape *shape, fnr_error *err)
 {
-    if (memcmp(shape, &p->shape, sizeof *shape) == 0) {
+    if (how == p->used && memcmp(shape, &p->shape, sizeof *shape) == 0) {
         return true;
     }
     drop_program(p);
     p->shape = *shape;
+    p->used = how;
     const size_t in = fnr_shape_count(shape), out = in / (size_t)shape->c * (size_t)p->desc.out_channels;
     const bool ok = (p->raw = fnr_alloc_aligned(in, sizeof *p->raw, "prediction tile", err)) &&
                     (p->in = fnr_alloc_aligned(in, sizeof *p->in, "prediction tile", err)) &&
-                    (p->out = fnr_alloc_aligned(out, sizeof *p->out, "prediction tile", err)) && fnr_tile_net_use(p->net, shape, err);
+                    (p->out = fnr_alloc_aligned(out, sizeof *p->out, "prediction tile", err)) && fnr_tile_net_use(p->net, shape, how->mode, err);
     if (!ok) {
         drop_program(p);
     }
@@ -71,16 +83,26 @@ static double bytes_in_use(const fnr_predictor *p)
     return (double)fnr_tile_net_bytes(p->net) + px * sizeof(float) * (2 * p->shape.c + p->desc.out_channels);
 }
 
-static bool learn_bytes_per_px(fnr_predictor *p, fnr_error *err)
+/* Two programs tell what they cost whatever their size, and per pixel. */
+static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
 {
-    const int grid = p->cells * fnr_netdesc_grid(&p->desc), side = p->desc.spatial == 3 ? PROBE_3D : PROBE_2D;
-    const int extent = side > grid ? side / grid * grid : grid;
-    const fnr_shape shape = shape_of(p, p->desc.spatial == 3 ? extent : 1, extent, extent);
-    if (!use_shape(p, &shape, err)) {
-        return false;
+    const bool solid = p->desc.spatial == 3;
+    const int grid = how->rule.cells * fnr_netdesc_grid(&p->desc);
+    double bytes[2], px[2];
+    for (int i = 0; i < 2; i++) {
+        const int side = solid ? PROBE_3D + i * MORE_3D : PROBE_2D + i * MORE_2D;
+        const int extent = (side > grid ? side / grid : 1 + i) * grid;
+        const fnr_shape shape = shape_of(p, solid ? extent : 1, extent, extent);
+        if (!use_shape(p, how, &shape, err)) {
+            return false;
+        }
+        bytes[i] = bytes_in_use(p);
+        px[i] = (double)shape.d * shape.h * shape.w;
     }
-    p->bytes_per_px = bytes_in_use(p) / ((double)shape.d * shape.h * shape.w);
     drop_program(p);
+    const double slope = px[1] > px[0] ? (bytes[1] - bytes[0]) / (px[1] - px[0]) : 0;
+    how->bytes_per_px = slope > 0 ? slope : bytes[1] / px[1];
+    how->bytes = bytes[0] > how->bytes_per_px * px[0] ? bytes[0] - how->bytes_per_px * px[0] : 0;
     return true;
 }
 
@@ -110,7 +132,9 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
     }
     fnr_netdesc desc = models[0]->desc;
     for (size_t i = 1; i < n; i++) {
-        desc.depth = models[i]->desc.depth > desc.depth ? models[i]->desc.depth : desc.depth;
+        const fnr_netdesc *other = &models[i]->desc;
+        desc.depth = other->depth > desc.depth ? other->depth : desc.depth;
+        desc.base_channels = other->base_channels > desc.base_channels ? other->base_channels : desc.base_channels;
     }
     const int grid = fnr_netdesc_grid(&desc);
     if (opt->tile < 0 || opt->tile % grid) {
@@ -123,10 +147,14 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
     }
     p->desc = desc;
     p->max_bytes = opt->max_bytes ? opt->max_bytes : DEFAULT_MAX_BYTES;
-    p->cells = be->tile_cells ? be->tile_cells(device) : 1;
-    p->tile = (opt->tile + p->cells * grid - 1) / (p->cells * grid) * (p->cells * grid);
+    const int cells = be->tile_cells ? be->tile_cells(device) : 1;
+    /* Turned and mirrored tiles would have their blocks elsewhere. */
+    const int block = be->block_px && opt->tta == 0 ? be->block_px(device) : 1;
+    p->each = (method){.mode = FNR_MODE_INFER_EACH, .rule = {cells, 1}};
+    p->blocks = (method){.mode = FNR_MODE_INFER, .rule = {cells, block}};
+    p->tile = (opt->tile + cells * grid - 1) / (cells * grid) * (cells * grid);
     p->net = fnr_tile_net_new(be, device, models, n, (fnr_tta)opt->tta, err);
-    if (!p->net || !(p->tile > 0 || learn_bytes_per_px(p, err))) {
+    if (!p->net || !(p->tile > 0 || learn_bytes(p, block > 1 ? &p->blocks : &p->each, err))) {
         fnr_predictor_free(p);
         return NULL;
     }
@@ -151,21 +179,27 @@ void fnr_predictor_free(fnr_predictor *p)
 /* ---- which tiles ------------------------------------------------------------------------------------------------------------
  */
 
-static bool choose_tiling(const fnr_predictor *p, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *t,
-                          fnr_error *err)
+static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int h, int w, const fnr_tile_budget *budget,
+                          fnr_tiling *t, fnr_error *err)
 {
     if (p->tile > 0) {
-        fnr_tiling_of_core(&p->desc, p->cells, d, h, w, p->tile, t);
+        fnr_tiling_of_core(&p->desc, how->rule, d, h, w, p->tile, t);
         return true;
     }
-    if (fnr_tiling_choose(&p->desc, p->cells, d, h, w, budget, t)) {
+    if (fnr_tiling_choose(&p->desc, how->rule, d, h, w, budget, t)) {
         return true;
     }
-    const double tile = budget->bytes_per_px * t->z.extent * t->y.extent * t->x.extent,
+    const double tile = how->bytes + budget->bytes_per_px * t->z.extent * t->y.extent * t->x.extent,
                  band = budget->bytes_per_row_px * t->y.core * w;
     return fnr_fail(err, FNR_E_LIMIT,
                     "predicting %d x %d x %d px (w, h, d) needs about %.0f MiB even in the smallest tiles; allowed are %.0f MiB",
                     w, h, d, (tile + band) / 0x1p20 + 1, (double)p->max_bytes / 0x1p20);
+}
+
+static method *method_for(fnr_predictor *p, int d, int h, int w)
+{
+    const double work = (double)d * h * w * p->desc.base_channels;
+    return p->blocks.rule.block > 1 && work <= MOST_IN_BLOCKS ? &p->blocks : &p->each;
 }
 
 /* Chooses tiles and compiles for them. What a pixel costs was learnt on a small program; where a large one turns out to need
@@ -176,16 +210,20 @@ static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_
         return fnr_fail(err, FNR_E_USAGE, "an image of %d x %d x %d px (w, h, d) cannot be predicted by a %dD network", w, h, d,
                         p->desc.spatial);
     }
-    fnr_tile_budget budget = {.max_bytes = (double)p->max_bytes,
-                              .bytes_per_px = p->bytes_per_px,
+    method *how = method_for(p, d, h, w);
+    if (p->tile == 0 && how->bytes_per_px <= 0 && !learn_bytes(p, how, err)) {
+        return false;
+    }
+    fnr_tile_budget budget = {.max_bytes = (double)p->max_bytes - how->bytes,
+                              .bytes_per_px = how->bytes_per_px,
                               .bytes_per_row_px = (double)band_floats * sizeof(float)};
     for (;; budget.max_bytes *= 0.8) {
-        if (!choose_tiling(p, d, h, w, &budget, t, err)) {
+        if (!choose_tiling(p, how, d, h, w, &budget, t, err)) {
             return false;
         }
         const fnr_shape shape = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
         fnr_error failure = {0};
-        const bool made = use_shape(p, &shape, &failure);
+        const bool made = use_shape(p, how, &shape, &failure);
         if (!made && (p->tile > 0 || failure.code != FNR_E_LIMIT)) {
             return fnr_fail(err, failure.code, "%s", failure.message);
         }

@@ -1,7 +1,8 @@
 /* Prediction of images of any size.  The result does not depend on the tile size: tiles start at multiples of 2^depth and carry
  * a halo of at least the receptive field (108 px at depth 4, so 112), images are reflect-padded on the right and at the bottom
  * to a multiple of 2^depth.  Batch norm uses running statistics, so nothing else ties pixels together.  Equality is to the bit
- * on ref and onednn (int8 too, with tiles and padding at multiples of 2 * 2^depth); onednn's Winograd option computes blocks of 4 x 4 pixels, and is equal to rounding (1e-6) only. */
+ * on ref and onednn (int8 too, with tiles and padding at multiples of 2 * 2^depth); where a backend computes blocks of pixels (onednn's Winograd),
+ * images of up to 80 million pixels times base channels are predicted so, with tiles on its blocks and a larger halo. */
 #ifndef FNR_NET_PREDICT_H
 #define FNR_NET_PREDICT_H
 

@@ -20,6 +20,7 @@ struct fnr_tile_net {
     int sides[SIDES], n_sides;
     int out_channels;
     fnr_shape shape;
+    fnr_mode mode;
     bool ready;
     float *side_in, *side_out; /* a turned tile; NULL when there is but one network and one side */
     size_t n_members;
@@ -164,21 +165,22 @@ static bool make_programs(fnr_tile_net *t, fnr_error *err)
     turned.w = t->shape.h;
     for (size_t i = 0; i < t->n_members; i++) {
         member *m = &t->members[i];
-        if (!t->be->program_new(t->device, m->state, &t->shape, FNR_MODE_INFER, &m->program, err) ||
-            (turn && !t->be->program_new(t->device, m->state, &turned, FNR_MODE_INFER, &m->turned, err))) {
+        if (!t->be->program_new(t->device, m->state, &t->shape, t->mode, &m->program, err) ||
+            (turn && !t->be->program_new(t->device, m->state, &turned, t->mode, &m->turned, err))) {
             return false;
         }
     }
     return true;
 }
 
-bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_error *err)
+bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_mode mode, fnr_error *err)
 {
-    if (t->ready && memcmp(shape, &t->shape, sizeof *shape) == 0) {
+    if (t->ready && mode == t->mode && memcmp(shape, &t->shape, sizeof *shape) == 0) {
         return true;
     }
     fnr_tile_net_drop(t);
     t->shape = *shape;
+    t->mode = mode;
     t->ready = (!averages(t) || ((t->side_in = fnr_alloc_aligned(fnr_shape_count(shape), sizeof *t->side_in, "turned tile", err)) &&
                                  (t->side_out = fnr_alloc_aligned(out_floats(t), sizeof *t->side_out, "turned tile", err)))) &&
                make_programs(t, err);

@@ -14,8 +14,8 @@ static int at_most(int value, int limit)
 
 int fnr_tile_start(const fnr_tile_axis *a, int i)
 {
-    const int start = at_most(i * a->core - a->halo, a->padded - a->extent);
-    return start > 0 ? start : 0;
+    const int start = i * a->core - a->halo;
+    return start > 0 ? at_most(start / a->align * a->align, a->padded - a->extent) : 0;
 }
 
 void fnr_tile_core(const fnr_tile_axis *a, int i, int *begin, int *end)
@@ -24,44 +24,75 @@ void fnr_tile_core(const fnr_tile_axis *a, int i, int *begin, int *end)
     *end = at_most(*begin + a->core, a->size);
 }
 
-/* grid 1, halo 0: an axis that does not exist (z in 2D). */
-static fnr_tile_axis axis_of(int size, int grid, int halo, int core)
+/* What the tiles of an axis keep to. */
+typedef struct {
+    int grid, align, halo;
+} step;
+
+/* An axis that does not exist (z in 2D). */
+static const step no_step = {1, 1, 0};
+
+static fnr_tile_axis axis_of(int size, step s, int core)
 {
-    fnr_tile_axis a = {.size = size, .padded = round_up(size, grid), .halo = halo};
+    fnr_tile_axis a = {.size = size, .padded = round_up(size, s.grid), .halo = s.halo, .align = s.align};
     a.core = at_most(core, a.padded);
-    a.extent = a.core < a.padded ? at_most(a.core + 2 * halo, a.padded) : a.padded;
+    a.extent = a.padded;
+    if (a.core < a.padded) {
+        /* Beginnings are rounded down to `align`; so that the last tile begins well too, the rest of its way to the end is a
+         * multiple of that. */
+        const int wanted = a.core + 2 * s.halo + s.align - s.grid;
+        a.extent = at_most(wanted + (a.padded % s.align - wanted % s.align + s.align) % s.align, a.padded);
+    }
     a.count = (size + a.core - 1) / a.core;
     return a;
 }
 
 /* As few tiles as possible of at most max_extent, all about equally large; false when max_extent leaves no core. */
-static bool axis_within(int size, int grid, int halo, int max_extent, fnr_tile_axis *out)
+static bool axis_within(int size, step s, int max_extent, fnr_tile_axis *out)
 {
-    const int padded = round_up(size, grid);
+    const int padded = round_up(size, s.grid);
     int core = padded;
     if (max_extent < padded) {
-        const int most = (max_extent - 2 * halo) / grid * grid;
-        if (most < grid) {
+        const int most = (max_extent - 2 * s.halo - 2 * (s.align - s.grid)) / s.grid * s.grid;
+        if (most < s.grid) {
             return false;
         }
         const int count = (padded + most - 1) / most;
-        core = round_up((padded + count - 1) / count, grid);
+        core = round_up((padded + count - 1) / count, s.grid);
     }
-    *out = axis_of(size, grid, halo, core);
+    *out = axis_of(size, s, core);
     return true;
 }
 
-static int halo_of(const fnr_netdesc *desc, int grid)
+/* As fnr_netdesc_receptive_field, which is that of blocks of one: a 3x3 convolution looks up to `block` px far, for an output at
+ * one end of its block depends, in its last bits, on the input behind the other end. */
+static int reach_of(const fnr_netdesc *desc, int block)
 {
-    return round_up(fnr_netdesc_receptive_field(desc), grid);
+    int reach = 2 * block;
+    for (int i = 0; i < desc->depth; i++) {
+        reach = 2 * reach + 4 * block + 1;
+    }
+    return reach + block;
 }
 
-void fnr_tiling_of_core(const fnr_netdesc *desc, int cells, int d, int h, int w, int core, fnr_tiling *out)
+static step step_of(const fnr_netdesc *desc, fnr_tile_rule rule, int block)
 {
-    const int grid = cells * fnr_netdesc_grid(desc), halo = halo_of(desc, grid);
-    out->z = desc->spatial == 3 ? axis_of(d, grid, halo, core) : axis_of(1, 1, 0, 1);
-    out->y = axis_of(h, grid, halo, core);
-    out->x = axis_of(w, grid, halo, core);
+    const int grid = rule.cells * fnr_netdesc_grid(desc);
+    return (step){.grid = grid, .align = grid * block, .halo = round_up(reach_of(desc, block), grid)};
+}
+
+/* Slices are not computed in blocks. */
+static step step_of_z(const fnr_netdesc *desc, fnr_tile_rule rule)
+{
+    return desc->spatial == 3 ? step_of(desc, rule, 1) : no_step;
+}
+
+void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, int core, fnr_tiling *out)
+{
+    const step s = step_of(desc, rule, rule.block);
+    out->z = desc->spatial == 3 ? axis_of(d, step_of_z(desc, rule), core) : axis_of(1, no_step, 1);
+    out->y = axis_of(h, s, core);
+    out->x = axis_of(w, s, core);
 }
 
 /* Input pixels of all tiles together: what prediction costs. */
@@ -70,21 +101,21 @@ static double cost_of(const fnr_tiling *t)
     return (double)t->z.count * t->z.extent * t->y.count * t->y.extent * t->x.count * t->x.extent;
 }
 
-bool fnr_tiling_choose(const fnr_netdesc *desc, int cells, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out)
+bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, const fnr_tile_budget *budget,
+                       fnr_tiling *out)
 {
-    const int grid = cells * fnr_netdesc_grid(desc), halo = halo_of(desc, grid);
-    const int grid_z = desc->spatial == 3 ? grid : 1, halo_z = desc->spatial == 3 ? halo : 0;
+    const step s = step_of(desc, rule, rule.block), sz = step_of_z(desc, rule);
     bool found = false;
-    fnr_tiling_of_core(desc, cells, d, h, w, grid, out); /* the smallest, for the message */
-    for (int ez = grid_z; ez <= round_up(d, grid_z); ez += grid_z) {
-        for (int ey = grid; ey <= round_up(h, grid); ey += grid) {
+    fnr_tiling_of_core(desc, rule, d, h, w, s.grid, out); /* the smallest, for the message */
+    for (int ez = sz.grid; ez <= round_up(d, sz.grid); ez += sz.grid) {
+        for (int ey = s.grid; ey <= round_up(h, s.grid); ey += s.grid) {
             fnr_tiling t;
-            if (!axis_within(d, grid_z, halo_z, ez, &t.z) || !axis_within(h, grid, halo, ey, &t.y)) {
+            if (!axis_within(d, sz, ez, &t.z) || !axis_within(h, s, ey, &t.y)) {
                 continue;
             }
             const double left = budget->max_bytes - budget->bytes_per_row_px * t.y.core * w;
             const double ex = left / (budget->bytes_per_px * t.z.extent * t.y.extent);
-            if (ex < 1 || !axis_within(w, grid, halo, ex < INT_MAX ? (int)ex : INT_MAX, &t.x)) {
+            if (ex < 1 || !axis_within(w, s, ex < INT_MAX ? (int)ex : INT_MAX, &t.x)) {
                 continue;
             }
             if (!found || cost_of(&t) < cost_of(out)) {

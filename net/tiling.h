@@ -14,12 +14,20 @@ typedef struct {
     int core;   /* multiple of the grid: output pixels per tile */
     int extent; /* input pixels per tile: core + 2 halo, or padded where that is less */
     int halo;   /* at least the receptive field, multiple of the grid */
+    int align;  /* tiles begin at multiples of this; a multiple of the grid */
     int count;  /* tiles */
 } fnr_tile_axis;
 
 typedef struct {
     fnr_tile_axis z, y, x; /* z has size 1 in 2D */
 } fnr_tiling;
+
+/* How a backend ties pixels together (fnr_backend_ops: tile_cells, block_px); {1, 1} where it does not. */
+typedef struct {
+    int cells; /* the grid is so many times that of the network */
+    int block; /* outputs of a convolution that are computed together along y and x: on every level blocks must lie alike in all
+                  tiles, and each convolution looks as far as the inputs of whole blocks */
+} fnr_tile_rule;
 
 /* Memory that a tiling may take, as far as it depends on it. */
 typedef struct {
@@ -33,10 +41,9 @@ int fnr_tile_start(const fnr_tile_axis *a, int i);
 /* Output pixels [*begin, *end) of tile i, cut at the image's end. */
 void fnr_tile_core(const fnr_tile_axis *a, int i, int *begin, int *end);
 
-/* The grid is `cells` times that of the network (1; more where a backend works on blocks of pixels).
- * core: multiple of the grid; the same along all axes (in z only in 3D). */
-void fnr_tiling_of_core(const fnr_netdesc *desc, int cells, int d, int h, int w, int core, fnr_tiling *out);
+/* core: multiple of the grid; the same along all axes (in z only in 3D). */
+void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, int core, fnr_tiling *out);
 /* The tiling that computes the fewest pixels within the budget. False when not even the smallest tile fits; *out is that one. */
-bool fnr_tiling_choose(const fnr_netdesc *desc, int cells, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out);
+bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out);
 
 #endif

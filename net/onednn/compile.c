@@ -3,7 +3,7 @@
 
 /* Packed weights take four times the memory of weights, and packing them the time of some 10,000 pixels: programs for larger
  * inputs pack them for every use, as training does, whose weights change with every step. */
-enum { KEEP_FILTERS_PIXELS = 512 * 512 };
+enum { KEEP_FILTERS_PIXELS = 128 * 128 };
 
 static bool training(const fnr_program *p)
 {
@@ -275,7 +275,6 @@ static fnr_dn_conv_desc conv_desc(const fnr_program *p, const fnr_dn_step *s)
     return (fnr_dn_conv_desc){
         .transposed = transposed,
         .training = training(p),
-        .winograd = p->backend->winograd,
         .relu = s->fused >= 0 && p->graph->ops[s->fused].relu,
         .bias = !training(p),
         .spatial = p->input.spatial,

@@ -126,13 +126,7 @@ static bool choose(fnr_dn_conv *c, const fnr_dn_device *dev, const layouts *l, f
     if (!make_attr(c->desc.relu && !c->desc.transposed, &attr, err)) {
         return false;
     }
-    dnnl_status_t s = dnnl_unimplemented;
-    if (c->desc.winograd && c->desc.kernel == 3 && c->desc.spatial == 2) {
-        s = try_algorithm(c, dev, l, dnnl_convolution_winograd, attr);
-    }
-    if (s != dnnl_success) {
-        s = try_algorithm(c, dev, l, dnnl_convolution_direct, attr);
-    }
+    const dnnl_status_t s = try_algorithm(c, dev, l, dnnl_convolution_direct, attr);
     dnnl_primitive_attr_destroy(attr);
     if (s == dnnl_unimplemented) {
         return fnr_fail(err, FNR_E_UNSUPPORTED, "oneDNN has no %dD convolution %d -> %d with kernel %d", c->desc.spatial, c->desc.wide_c,
@@ -211,7 +205,6 @@ static bool add_query_arg(fnr_dn_call *call, const fnr_dn_device *dev, int arg, 
     return add_arg(call, dev, arg, dnnl_primitive_desc_query_md(pd, what, index), data, err);
 }
 
-/* Scratch memory is the library's own here: the reorder to Winograd weights needs more than the convolution does, by far. */
 static bool bind_reorder(fnr_dn_call *call, const fnr_dn_device *dev, const dnnl_memory_desc_t *from, float *src,
                          const dnnl_memory_desc_t *to, float *dst, fnr_error *err)
 {

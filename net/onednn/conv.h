@@ -22,7 +22,6 @@ typedef struct {
 typedef struct {
     bool transposed; /* forward is the convolution's backward-data */
     bool training;   /* the backward primitives are wanted */
-    bool winograd;   /* tried first for 3x3 */
     bool relu;       /* inference: bias and ReLU belong to the primitive (not when transposed) */
     bool bias;
     int spatial, kernel, stride, pad;

@@ -88,7 +88,8 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
     p->backend = b;
     p->state = s;
     p->graph = g;
-    p->mode = mode;
+    p->mode = mode == FNR_MODE_INFER_EACH ? FNR_MODE_INFER : mode;
+    p->winograd = b->winograd && mode != FNR_MODE_INFER_EACH;
     p->input = *shape;
     if (b->precision == FNR_PRECISION_INT8) {
         if (!fnr_i8_program_new(b->kernels, s, shape, b->max_bytes, &p->int8, err)) {
@@ -240,6 +241,11 @@ static int dn_tile_cells(const fnr_backend *b)
     return b->precision == FNR_PRECISION_INT8 ? 2 : 1;
 }
 
+static int dn_block_px(const fnr_backend *b)
+{
+    return b->winograd && b->precision == FNR_PRECISION_FLOAT32 ? FNR_DN_TILE : 1;
+}
+
 const fnr_backend_ops fnr_backend_onednn = {
     .name = "onednn",
     .description = "processor, oneDNN (AVX2 or AVX-512)",
@@ -259,4 +265,5 @@ const fnr_backend_ops fnr_backend_onednn = {
     .backward = dn_backward,
     .adam = dn_adam,
     .tile_cells = dn_tile_cells,
+    .block_px = dn_block_px,
 };

@@ -71,7 +71,8 @@ struct fnr_program {
     fnr_backend *backend;
     fnr_state *state;
     const fnr_graph *graph;
-    fnr_mode mode;
+    fnr_mode mode; /* INFER or TRAIN */
+    bool winograd;
     fnr_shape input; /* as asked for */
     int samples, passes; /* samples worked on at a time, passes for the whole batch */
     fnr_dn_value *values;

@@ -5,7 +5,7 @@ bool fnr_dn_wino_suits(const fnr_program *p, const fnr_op *op)
 {
     fnr_dn_wino w;
     const fnr_shape *in = &p->values[op->in[0]].shape, *out = &p->values[op->out].shape;
-    return p->backend->winograd && op->kind == FNR_OP_CONV && op->kernel == 3 &&
+    return p->winograd && op->kind == FNR_OP_CONV && op->kernel == 3 &&
            fnr_dn_wino_init(&w, p->backend->wino, in, out->c, FNR_DN_WINO_FORWARD) &&
            fnr_dn_wino_init(&w, p->backend->wino, out, in->c, FNR_DN_WINO_BACK);
 }

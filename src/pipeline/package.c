@@ -67,7 +67,7 @@ static bool make_image(test_image *t, const fnr_model *m, fnr_error *err)
 static bool predict(fnr_run *run, const fnr_model *m, test_image *t, fnr_error *err)
 {
     const fnr_predict_options opt = {0};
-    if (!fnr_run_open_device(run, false, err)) {
+    if (!fnr_run_open_device(run, true, err)) {
         return false;
     }
     fnr_predictor *p = fnr_predictor_new(run->be, run->device, m, &opt, err);

@@ -136,7 +136,7 @@ bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_faile
     fnr_predicting p = {.run = run, .as_u16 = job->as_u16};
     *n_failed = 0;
     char **paths = plan_outputs(job, err);
-    bool ok = paths && fnr_model_set_read(job->models, job->n_models, &models, err) && fnr_run_open_device(run, false, err);
+    bool ok = paths && fnr_model_set_read(job->models, job->n_models, &models, err) && fnr_run_open_device(run, true, err);
     if (ok) {
         p.desc = &models.models[0].desc;
         p.net_nm = models.models[0].pixel_nm > 0 || p.desc->spatial == 3 ? models.models[0].pixel_nm : run->config.net.pixel_nm;

@@ -16,7 +16,7 @@ typedef struct {
     fnr_backend *device;
 } fnr_run;
 
-/* Opens the backend that compute.device names; sets thread counts everywhere. winograd: faster convolutions in 2D. */
+/* Opens the backend that compute.device names; sets thread counts everywhere. winograd: faster convolutions. */
 bool fnr_run_open_device(fnr_run *run, bool winograd, fnr_error *err);
 void fnr_run_close_device(fnr_run *run);
 

@@ -107,7 +107,7 @@ static bool open_section(fnr_section *s, fnr_error *err)
 {
     fnr_run *run = s->run;
     if (!list_tiles(s, err) || !fnr_section_read_review(s, err) || !fnr_model_set_read(s->job.models, s->job.n_models, &s->models, err) ||
-        (!run->dry_run && !fnr_mkdirs(s->job.out_dir, err)) || !fnr_run_open_device(run, false, err)) {
+        (!run->dry_run && !fnr_mkdirs(s->job.out_dir, err)) || !fnr_run_open_device(run, true, err)) {
         return false;
     }
     const fnr_model *model = &s->models.models[0];
