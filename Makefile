@@ -70,7 +70,7 @@ TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c)
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 FULLS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/full/full_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-int8 bench-wrong bench-paper90
+.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-int8 bench-wrong bench-paper90 bench-cuda check-cuda
 .DEFAULT_GOAL := all
 
 all: $(EXE) $(PLUGIN) ## build the program
@@ -186,6 +186,14 @@ bench-net: $(BUILD)/tests/bench/bench_net ## compare training steps and predicti
 
 fuzz: ## fuzz the readers of foreign files (needs clang): SECONDS=60 for each of TARGETS="tiff onnx ..."
 	@tests/fuzz/run.sh $(or $(SECONDS),60) $(TARGETS)
+
+bench-cuda: all $(BUILD)/tests/bench/bench_cuda ## time training and prediction on the GPU, and PyTorch beside it (RESULT=1 keeps the table)
+	@{ echo "commit $$(git rev-parse HEAD 2>/dev/null)"; nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null || true; \
+	for p in bf16 tf32 float32; do FNR_CUDA_PLUGIN=$(abspath $(BUILD))/libfnr-cuda.so $(BUILD)/tests/bench/bench_cuda $$p || exit 1; done; \
+	python3 tests/bench/torch_cuda.py; } $(if $(RESULT),| tee tests/bench/results/cuda.txt)
+
+check-cuda: all tests ## everything about the CUDA backend that needs a GPU, with compute-sanitizer
+	@tests/cuda/gpu.sh $(BUILD)
 
 bench-nerve: $(EXE) ## register the nerve sections D and D_widefield, compare with the truth
 	@tests/bench/bench_nerve.sh $(BUILD)
