@@ -20,7 +20,7 @@ names() {
     says 'cuda'
     for d in auto cpu ref; do
         run --device $d
-        says 'missing.tif: cannot open'
+        says missing.tif
     done
 }
 precision_the_processor_lacks() {
@@ -32,7 +32,7 @@ plugin_that_is_not_there() {
     FNR_CUDA_PLUGIN=/nonexistent.so run --device cuda
     says 'there is no such file'
     FNR_CUDA_PLUGIN=/nonexistent.so run --device auto # goes on without
-    says 'missing.tif: cannot open'
+    says missing.tif
 }
 plugin_that_is_no_plugin() {
     echo 'not a shared object' >"$scratch/broken.so"
@@ -46,7 +46,7 @@ no_gpu() {
         says 'this build has no CUDA backend'
     elif has_gpu; then
         run --device cuda
-        says 'missing.tif: cannot open'
+        says missing.tif
     else
         run --device cuda
         says 'no NVIDIA GPU'
