@@ -4,6 +4,7 @@
 
 #include "src/cli/command.h"
 #include "src/core/fs.h"
+#include "src/core/mem.h"
 #include "src/pipeline/evaluate_report.h"
 #include "src/pipeline/record.h"
 
@@ -99,15 +100,36 @@ static bool read_result(const fnr_run *run, const fnr_args *args, evaluation *e,
     return e->has_result;
 }
 
-/* Of the montage, from the run.json beside the result; 0 when there is none. */
-static double recorded_if_nm(const evaluation *e)
+/* Our tables hold bare file names, and a project may have tiles of one name in the folders of many sections: the folder is told
+ * by the run's record. */
+static bool name_folder(evaluation *e, const char *folder, fnr_error *err)
+{
+    for (size_t i = 0; i < e->result.count && folder[0]; i++) {
+        fnr_eval_row *row = &e->result.rows[i];
+        char path[FNR_PATH_MAX];
+        if (strchr(row->path, '/') || !fnr_path_join(path, folder, row->path, NULL)) {
+            continue;
+        }
+        free(row->path);
+        row->path = fnr_strdup(path, err);
+        if (!row->path) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* What the run.json beside the result knows: the montage's pixel size, the folder of the tiles. */
+static bool use_record(evaluation *e, fnr_eval_options *o, fnr_error *err)
 {
     char dir[FNR_PATH_MAX], path[FNR_PATH_MAX];
     fnr_path_dir(dir, e->result_path);
     cJSON *record = e->has_result && fnr_path_join(path, dir, "run.json", NULL) ? fnr_record_read(path, NULL) : NULL;
     const double nm = fnr_record_number(record, "if_nm", 0);
+    const bool ok = name_folder(e, fnr_record_text(record, "em_dir", ""), err);
+    o->if_nm = o->if_nm > 0 ? o->if_nm : nm;
     cJSON_Delete(record);
-    return nm;
+    return ok;
 }
 
 static bool add_comparison(evaluation *e, const fnr_eval_set *a, const char *name_a, const known *b, const fnr_eval_options *o,
@@ -213,8 +235,7 @@ static bool evaluate(const fnr_run *run, const fnr_args *args, evaluation *e, fn
     if (!read_result(run, args, e, err) || !read_truths(run, args, e, err)) {
         return false;
     }
-    o->if_nm = o->if_nm > 0 ? o->if_nm : recorded_if_nm(e);
-    if (!take_sizes(e, err) || !compare(e, o, err)) {
+    if (!use_record(e, o, err) || !take_sizes(e, err) || !compare(e, o, err)) {
         return false;
     }
     print(e, o);

@@ -182,6 +182,17 @@ evaluate_leaves_files() {
     [ -s "$scratch/eval/histogram.svg" ] && [ -s "$scratch/eval/summary.json" ] && [ ! -e "$scratch/eval/audit.csv" ]
 }
 
+tiles_of_one_name_are_told_apart_by_the_runs_folder() {
+    mkdir -p "$scratch/run"
+    printf 'tile,verdict,transform,width,height\nt.tif,registered,1 0 0 1 10 0,64,48\n' >"$scratch/run/transforms.csv"
+    printf 'tile,transform\n/x/S1/t.tif,1 0 0 1 0 0\n/x/S2/t.tif,1 0 0 1 11 0\n' >"$scratch/t.csv"
+    expect_status 1 "$FNR_EXE" evaluate "$scratch/run" --manual "$scratch/t.csv"
+    expect_text err 'several tiles named t\.tif in different folders'
+    echo '{"em_dir": "/data/S2", "if_nm": 50}' >"$scratch/run/run.json"
+    expect_status 0 "$FNR_EXE" evaluate "$scratch/run" --manual "$scratch/t.csv"
+    expect_text out 'mean 1\.000 .*\(mean 50\.0 nm\)'
+}
+
 faults_of_manual_projects_are_found() {
     expect_status 0 "$FNR_EXE" simulate "$scratch/case" -q --seed 3 --rows 2 --cols 2 --tile-px 400
     expect_status 0 "$FNR_EXE" evaluate --audit "$scratch/case/manual_a.xml" --audit "$scratch/case/manual_b.xml"
@@ -200,4 +211,4 @@ faults_of_manual_projects_are_found() {
 
 tap_run help_at_every_level wrong_usage_is_explained options_before_the_command any_number_of_options settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
     recipes_are_valid man_page_knows_every_command_and_option evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common \
-    evaluate_leaves_files faults_of_manual_projects_are_found
+    evaluate_leaves_files tiles_of_one_name_are_told_apart_by_the_runs_folder faults_of_manual_projects_are_found
