@@ -1,0 +1,110 @@
+/* Arithmetic of tiles: they cover the image, have their halo, keep the budget and begin where backends want them to. */
+#include "tests/support/support.h"
+
+#include "net/tiling.h"
+
+static const fnr_tile_rule each = {1, 1};
+
+static void check_axis(const fnr_tile_axis *a, int grid, int halo)
+{
+    int covered = 0;
+    assert_int_equal(a->padded % grid, 0);
+    assert_true(a->padded >= a->size && a->padded < a->size + grid);
+    for (int i = 0; i < a->count; i++) {
+        int begin, end;
+        fnr_tile_core(a, i, &begin, &end);
+        const int start = fnr_tile_start(a, i), stop = start + a->extent;
+        assert_int_equal(begin, covered);
+        assert_true(end > begin);
+        assert_int_equal(start % grid, 0);
+        assert_int_equal(start % a->align, 0);
+        assert_int_equal(stop % grid, 0);
+        assert_true(start >= 0 && stop <= a->padded);
+        assert_true(start == 0 || begin - start >= halo);
+        assert_true(stop == a->padded || stop - end >= halo);
+        covered = end;
+    }
+    assert_int_equal(covered, a->size);
+}
+
+static void tiles_cover_and_have_their_halo(void **state)
+{
+    (void)state;
+    const fnr_netdesc desc = {2, 1, 1, 2, 4}; /* grid 16, receptive field 108 */
+    for (int size = 1; size < 900; size += 13) {
+        for (int core = 16; core <= 320; core += 48) {
+            fnr_tiling t;
+            fnr_tiling_of_core(&desc, each, 1, size, 1000 - size, core, &t);
+            check_axis(&t.y, 16, 108);
+            check_axis(&t.x, 16, 108);
+            assert_true(t.z.count == 1 && t.z.extent == 1);
+            assert_true(t.y.extent <= core + 224);
+        }
+    }
+}
+
+static void blocks_lie_alike_in_all_tiles(void **state)
+{
+    (void)state;
+    const fnr_netdesc flat = {2, 1, 1, 2, 4}, solid = {3, 1, 1, 2, 4};
+    const fnr_tile_rule blocks = {1, 4};
+    /* 4 px for each convolution, in units of its level: 2 at the bottom, 4 on the levels above, conv_out; a 2x2 cell between
+     * levels. */
+    enum { BLOCK_REACH = 4 * (2 * 16 + 4 * (8 + 4 + 2 + 1) + 1) + 8 + 4 + 2 + 1 };
+    for (int size = 1; size < 2500; size += 37) {
+        for (int core = 16; core <= 640; core += 48) {
+            fnr_tiling t;
+            fnr_tiling_of_core(&flat, blocks, 1, size, 2600 - size, core, &t);
+            assert_true((t.y.count == 1 || t.y.align == 64) && (t.x.count == 1 || t.x.align == 64));
+            check_axis(&t.y, 16, BLOCK_REACH);
+            check_axis(&t.x, 16, BLOCK_REACH);
+        }
+    }
+    fnr_tiling t;
+    const fnr_tile_budget budget = {.max_bytes = 1e9, .bytes_per_px = 400};
+    assert_true(fnr_tiling_choose(&flat, blocks, 1, 2000, 3001, &budget, &t));
+    check_axis(&t.y, 16, BLOCK_REACH);
+    check_axis(&t.x, 16, BLOCK_REACH);
+    assert_at_most(400.0 * t.y.extent * t.x.extent, 1e9);
+    fnr_tiling_of_core(&solid, blocks, 500, 40, 40, 16, &t);
+    check_axis(&t.z, 16, 108); /* slices are no part of blocks */
+    assert_int_equal(t.z.halo, 112);
+}
+
+static void chosen_tiles_keep_the_budget(void **state)
+{
+    (void)state;
+    const fnr_netdesc flat = {2, 1, 1, 32, 4}, solid = {3, 1, 1, 32, 4};
+    const fnr_tile_budget budget = {.max_bytes = 1e9, .bytes_per_px = 1500, .bytes_per_row_px = 4};
+    const int sizes[][2] = {{1504, 1504}, {1, 1}, {300, 20000}, {20000, 300}, {30000, 40000}, {700, 701}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        fnr_tiling t;
+        assert_true(fnr_tiling_choose(&flat, each, 1, sizes[i][0], sizes[i][1], &budget, &t));
+        check_axis(&t.y, 16, 108);
+        check_axis(&t.x, 16, 108);
+        assert_at_most(1500.0 * t.y.extent * t.x.extent + 4.0 * t.y.core * sizes[i][1], 1e9);
+        const double waste = (double)t.y.count * t.y.extent * t.x.count * t.x.extent / ((double)t.y.padded * t.x.padded);
+        assert_at_most(waste, 2.1);
+    }
+    fnr_tiling t;
+    assert_true(fnr_tiling_choose(&flat, each, 1, 700, 900, &budget, &t)); /* fits whole: no halo at all */
+    assert_true(t.y.count == 1 && t.x.count == 1 && t.y.extent == 704 && t.x.extent == 912);
+    const fnr_tile_budget large = {.max_bytes = 4e9, .bytes_per_px = 1500};
+    assert_true(fnr_tiling_choose(&solid, each, 30, 300, 500, &large, &t));
+    check_axis(&t.z, 16, 108);
+    check_axis(&t.y, 16, 108);
+    check_axis(&t.x, 16, 108);
+    assert_at_most(1500.0 * t.z.extent * t.y.extent * t.x.extent, 4e9);
+    const fnr_tile_budget small = {.max_bytes = 80e6, .bytes_per_px = 1500};
+    assert_false(fnr_tiling_choose(&flat, each, 1, 1504, 1504, &small, &t)); /* 240 x 240 px need 86 MB */
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tiles_cover_and_have_their_halo),
+        cmocka_unit_test(chosen_tiles_keep_the_budget),
+        cmocka_unit_test(blocks_lie_alike_in_all_tiles),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
