@@ -251,37 +251,35 @@ static void show(fnr_progress *p, bool finished, const char *note)
     }
 }
 
-void fnr_progress_update(fnr_progress *p, double done, const char *note_fmt, ...)
+/* NULL fmt: no note. */
+static void show_note(fnr_progress *p, double done, bool finished, const char *fmt, va_list args)
 {
-    if (!p->log) {
-        return;
-    }
     char note[1024] = "";
-    if (note_fmt) {
-        va_list args;
-        va_start(args, note_fmt);
-        vsnprintf(note, sizeof note, note_fmt, args);
-        va_end(args);
+    if (fmt) {
+        vsnprintf(note, sizeof note, fmt, args);
     }
     pthread_mutex_lock(&p->log->lock);
     p->done = done;
-    show(p, false, note);
+    show(p, finished, note);
     pthread_mutex_unlock(&p->log->lock);
+}
+
+void fnr_progress_update(fnr_progress *p, double done, const char *note_fmt, ...)
+{
+    if (p->log) {
+        va_list args;
+        va_start(args, note_fmt);
+        show_note(p, done, false, note_fmt, args);
+        va_end(args);
+    }
 }
 
 void fnr_progress_end(fnr_progress *p, const char *note_fmt, ...)
 {
-    if (!p->log) {
-        return;
-    }
-    char note[1024] = "";
-    if (note_fmt) {
+    if (p->log) {
         va_list args;
         va_start(args, note_fmt);
-        vsnprintf(note, sizeof note, note_fmt, args);
+        show_note(p, p->done, true, note_fmt, args);
         va_end(args);
     }
-    pthread_mutex_lock(&p->log->lock);
-    show(p, true, note);
-    pthread_mutex_unlock(&p->log->lock);
 }

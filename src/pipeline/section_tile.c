@@ -6,6 +6,7 @@
 #include "src/core/timer.h"
 #include "src/pipeline/artifact.h"
 #include "src/pipeline/record.h"
+#include "src/pipeline/registration_record.h"
 #include "src/pipeline/section.h"
 
 static const char *const predict_settings[] = {"images.em_nm", "net.pixel_nm", "net.precision", "predict.tta", "register.channel", NULL};
@@ -32,102 +33,6 @@ void fnr_section_no_result(fnr_section_tile *tile, fnr_verdict verdict, const ch
     tile->reg = (fnr_registration){.verdict = verdict, .scale = NAN, .rotation_deg = NAN, .score = NAN, .peak_ratio = NAN, .content = NAN,
                                    .flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
     snprintf(tile->reg.reason, sizeof tile->reg.reason, "%s", reason);
-}
-
-/* ---- records of finished registrations ------------------------------------------------------------------------------------ */
-
-static cJSON *registration_to_json(const fnr_section_tile *tile)
-{
-    const fnr_registration *r = &tile->reg;
-    char text[FNR_TRANSFORM_TEXT];
-    cJSON *json = cJSON_CreateObject();
-    cJSON_AddNumberToObject(json, "verdict", r->verdict);
-    cJSON_AddStringToObject(json, "reason", r->reason);
-    if (r->has_transform) {
-        fnr_transform_format(&r->t, text);
-        cJSON_AddStringToObject(json, "net_to_if", text);
-    }
-    fnr_record_add_number(json, "scale", r->scale);
-    fnr_record_add_number(json, "rotation_deg", r->rotation_deg);
-    fnr_record_add_number(json, "score", r->score);
-    fnr_record_add_number(json, "peak_ratio", r->peak_ratio);
-    fnr_record_add_number(json, "content", r->content);
-    fnr_record_add_number(json, "flow_inliers", r->flow_inliers);
-    fnr_record_add_number(json, "flow_rms_px", r->flow_rms_px);
-    fnr_record_add_number(json, "blur_px", r->blur_px);
-    fnr_record_add_number(json, "expected_error_px", r->expected_error_px);
-    cJSON *covariance = r->has_covariance ? cJSON_AddArrayToObject(json, "covariance") : NULL;
-    for (int i = 0; covariance && i < 16; i++) {
-        char digits[32];
-        snprintf(digits, sizeof digits, "%.17g", r->covariance[i]);
-        cJSON_AddItemToArray(covariance, cJSON_CreateRaw(digits));
-    }
-    fnr_record_add_number(json, "seconds", tile->register_s);
-    cJSON *list = cJSON_AddArrayToObject(json, "candidates");
-    for (int i = 0; i < r->n_candidates; i++) {
-        cJSON *c = cJSON_CreateObject();
-        fnr_transform_format(&r->candidates[i].t, text);
-        cJSON_AddStringToObject(c, "net_to_if", text);
-        fnr_record_add_number(c, "scale", r->candidates[i].scale);
-        fnr_record_add_number(c, "rotation_deg", r->candidates[i].rotation_deg);
-        fnr_record_add_number(c, "score", r->candidates[i].score);
-        cJSON_AddItemToArray(list, c);
-    }
-    return json;
-}
-
-static bool transform_from_json(const cJSON *json, fnr_transform *t)
-{
-    return fnr_transform_parse(fnr_record_text(json, "net_to_if", ""), FNR_FRAME_NET, FNR_FRAME_IF, t, NULL);
-}
-
-static void covariance_from_json(const cJSON *list, fnr_registration *r)
-{
-    const cJSON *c;
-    int n = 0;
-    cJSON_ArrayForEach(c, list)
-    {
-        if (n < 16 && cJSON_IsNumber(c)) {
-            r->covariance[n++] = c->valuedouble;
-        }
-    }
-    r->has_covariance = n == 16;
-}
-
-static bool registration_from_json(const cJSON *json, fnr_section_tile *tile)
-{
-    fnr_registration r = {0};
-    const double verdict = fnr_record_number(json, "verdict", -1);
-    if (!(verdict >= FNR_REGISTERED && verdict <= FNR_FAILED)) {
-        return false;
-    }
-    r.verdict = (fnr_verdict)(int)verdict;
-    snprintf(r.reason, sizeof r.reason, "%s", fnr_record_text(json, "reason", ""));
-    r.has_transform = transform_from_json(json, &r.t);
-    r.scale = fnr_record_number(json, "scale", NAN);
-    r.rotation_deg = fnr_record_number(json, "rotation_deg", NAN);
-    r.score = fnr_record_number(json, "score", NAN);
-    r.peak_ratio = fnr_record_number(json, "peak_ratio", NAN);
-    r.content = fnr_record_number(json, "content", NAN);
-    r.flow_inliers = fnr_record_number(json, "flow_inliers", NAN);
-    r.flow_rms_px = fnr_record_number(json, "flow_rms_px", NAN);
-    tile->register_s = fnr_record_number(json, "seconds", 0);
-    r.blur_px = fnr_record_number(json, "blur_px", 0);
-    r.expected_error_px = fnr_record_number(json, "expected_error_px", NAN);
-    covariance_from_json(cJSON_GetObjectItemCaseSensitive(json, "covariance"), &r);
-    const cJSON *c;
-    cJSON_ArrayForEach(c, cJSON_GetObjectItemCaseSensitive(json, "candidates"))
-    {
-        fnr_candidate *out = &r.candidates[r.n_candidates];
-        if (r.n_candidates < FNR_MAX_CANDIDATES && transform_from_json(c, &out->t)) {
-            out->scale = fnr_record_number(c, "scale", NAN);
-            out->rotation_deg = fnr_record_number(c, "rotation_deg", NAN);
-            out->score = fnr_record_number(c, "score", NAN);
-            r.n_candidates++;
-        }
-    }
-    tile->reg = r;
-    return true;
 }
 
 /* ---- prediction ------------------------------------------------------------------------------------------------------------ */
@@ -249,7 +154,8 @@ static bool register_prediction(fnr_section *s, fnr_section_tile *tile, const fn
         return false;
     }
     tile->register_s = fnr_now_s() - start;
-    cJSON *record = registration_to_json(tile);
+    cJSON *record = fnr_registration_to_json(&tile->reg);
+    fnr_record_add_number(record, "seconds", tile->register_s);
     if (!fnr_artifact_commit(&register_stage, s->job.out_dir, tile->name, key, record, &write_err)) {
         fnr_section_note_write_error(s, &write_err);
     }
@@ -280,7 +186,8 @@ bool fnr_section_process_tile(fnr_section *s, fnr_section_tile *tile)
     }
     if (ok) {
         cJSON *record = fnr_artifact_find(&register_stage, s->job.out_dir, tile->name, &keys.registration);
-        tile->reused = record && registration_from_json(record, tile);
+        tile->reused = record && fnr_registration_from_json(record, &tile->reg);
+        tile->register_s = tile->reused ? fnr_record_number(record, "seconds", 0) : 0;
         cJSON_Delete(record);
         ok = tile->reused || register_prediction(s, tile, &keys.registration, &prediction, &tile_err);
     }
