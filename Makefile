@@ -77,7 +77,7 @@ all: $(EXE) $(PLUGIN) ## build the program
 
 help: ## list the targets
 	@echo 'fnet-register $(VERSION): make targets'
-	@grep -hE '^[a-z][a-z-]*:.*## ' Makefile | sort | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' Makefile | sort | sed -E 's/^([a-z0-9-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 	@echo 'Variables: PREFIX=$(PREFIX)  BUILD=$(BUILD)  SAN=1 (sanitizers)  WERROR=1  CUDA=auto|0|1  CC=gcc|clang'
 
 lib: $(LIB)

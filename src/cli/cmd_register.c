@@ -68,7 +68,7 @@ const fnr_command fnr_cmd_register = {
     .details = "Predicts MBP from each tile, finds it in the montage over all rotations, and gives every tile a transform (EM tile pixel ->\n"
                "montage pixel, pixel centres at integers) and a verdict: registered, by-neighbours (placed by the other tiles of the section),\n"
                "doubtful, no-content or failed, with the reason.\n"
-               "The same command continues an interrupted run; finished tiles are not computed again.",
+               "Ctrl-C stops the run and writes what is finished; the same command continues, and computes no finished tile again.",
     .options = options,
     .uses_config = true,
     .main = main_job,

@@ -69,6 +69,12 @@ options_before_the_command() {
     rm -f simulate
 }
 
+make_help_lists_every_target() {
+    make --no-print-directory help >"$scratch/help"
+    for target in $(sed -nE 's/^([a-z0-9-]+):.*## .*/\1/p' Makefile); do expect_text "$scratch/help" "^  $target +[a-z]"; done
+    expect_text "$scratch/help" '^  bench-paper90 '
+}
+
 any_number_of_options() {
     local many=()
     for i in $(seq 200); do many+=(--set "train.steps=$i"); done
@@ -209,6 +215,6 @@ faults_of_manual_projects_are_found() {
     expect_status 2 "$FNR_EXE" evaluate
 }
 
-tap_run help_at_every_level wrong_usage_is_explained options_before_the_command any_number_of_options settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
+tap_run help_at_every_level wrong_usage_is_explained options_before_the_command any_number_of_options make_help_lists_every_target settings_are_checked printed_settings_read_back_the_same default_ini_is_what_the_table_says \
     recipes_are_valid man_page_knows_every_command_and_option evaluate_compares_tables paper90_as_published a_full_pipe_is_an_error evaluate_wants_tiles_in_common \
     evaluate_leaves_files tiles_of_one_name_are_told_apart_by_the_runs_folder faults_of_manual_projects_are_found
