@@ -9,7 +9,8 @@
  * to 15 bits instead of 8, as HIGH times one byte plus another.
  *
  * Since transformed activations are rounded, results depend on where 2x2 blocks begin: tiles of a prediction must begin at even
- * pixels of the deepest level (fnr_backend_ops.cells).
+ * pixels of the deepest level (fnr_backend_ops.tile_cells).  The rounding does not widen what a pixel sees: of the four transformed
+ * numbers along an axis, each output takes the three that are made of its own three inputs.
  *
  * Memory.  A tensor is NHWC with a border of zeros, one pixel before and two behind, so that no kernel looks where the image ends;
  * concatenations do not exist: the convolution behind one reads two tensors. */
