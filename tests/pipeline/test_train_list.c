@@ -193,7 +193,7 @@ static void stacks_are_learnt(void **state)
     make_images("s", 5, 8, 24, 32, 0);
     make_images("w", 6, 6, 24, 26, 0);
     write_text("stacks.csv", "signal,target,set\ns_s.tif,s_t.tif,train\nw_s.tif,w_t.tif,validation\n");
-    static const char *const settings[] = {"net.spatial=3", "train.patch_z=4", "net.base_channels=2", "train.foreground=0.5", NULL};
+    static const char *const settings[] = {"net.spatial=3", "train.patch_z=4", "net.base_channels=2", "train.foreground=0.5", "train.steps=120", "train.batch=2", NULL};
     assert_ok(train("stacks.csv", "stacks.safetensors", settings, &err), err);
     assert_ok(fnr_model_read(in_tmp("stacks.safetensors"), &m, &err), err);
     assert_true(m.desc.spatial == 3 && fabs(m.pixel_nm - 50) < 1e-3);
@@ -217,7 +217,7 @@ static void more_images_than_memory(void **state)
         snprintf(list + strlen(list), sizeof list - strlen(list), "%s_s.tif,%s_t.tif,%s\n", stem, stem, i == 3 ? "validation" : "");
     }
     write_text("big.csv", list);
-    static const char *const settings[] = {"data.max_mb=2", "data.buffer_steps=5", NULL};
+    static const char *const settings[] = {"data.max_mb=2", "data.buffer_steps=5", "net.base_channels=2", "train.steps=120", "train.validate_every=60", NULL};
     assert_ok(train("big.csv", "big.safetensors", settings, &err), err);
     assert_ok(train("big.csv", "again.safetensors", settings, &err), err);
     assert_ok(fnr_model_read(in_tmp("big.safetensors"), &m, &err), err);
