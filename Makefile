@@ -70,7 +70,7 @@ TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c)
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 FULLS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/full/full_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-int8 bench-wrong bench-paper90 bench-cuda check-cuda
+.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-int8 bench-wrong bench-paper90 bench-large bench-bias bench-paper-transforms bench-crossval calibrate-verdict bench-cuda check-cuda
 .DEFAULT_GOAL := all
 
 all: $(EXE) $(PLUGIN) ## build the program
@@ -203,6 +203,21 @@ bench-int8: $(EXE) ## how far int8 moves the tiles of the nerve sections, agains
 
 bench-wrong: $(EXE) $(BUILD)/tests/bench/bench_change_montage ## register against wrong, mirrored and scrambled montages: nothing may be called good
 	@tests/bench/bench_wrong.sh $(BUILD)
+
+bench-large: $(BUILD)/tests/bench/bench_large ## time and memory per tile on montages of 2048 and 20,000 px
+	@$<
+
+bench-bias: $(BUILD)/tests/bench/bench_bias ## sub-pixel bias: shifts by tenths of a pixel
+	@$<
+
+bench-paper-transforms: $(BUILD)/tests/bench/bench_paper_transforms ## the paper's 90 transforms as truth of simulated tiles: all must be found
+	@R=$(FNR_SHARED)/data/paper90/registrations.csv; [ -e $$R ] || { echo "skipped: no $$R"; exit 0; }; $< $$R
+
+bench-crossval: $(EXE) $(BUILD)/tests/bench/bench_change_montage ## sections A, B, C, each with a network trained on the others (trains: an hour)
+	@tests/bench/bench_crossval.sh $(BUILD) $(BUILD)/crossval
+
+calibrate-verdict: $(EXE) $(BUILD)/tests/bench/bench_change_montage $(BUILD)/tests/bench/bench_register $(BUILD)/tests/bench/bench_calibrate ## fit register/probability.c anew (after bench-crossval: half an hour)
+	@tests/bench/calibrate_verdict.sh $(BUILD) $(BUILD)/crossval
 
 bench-paper90: $(EXE) ## compare the paper's own 90 registrations with its two annotators
 	@R=$(FNR_SHARED)/data/paper90/registrations.csv; [ -e $$R ] || { echo "skipped: no $$R"; exit 0; }; \

@@ -214,9 +214,32 @@ static float border_score(const fnr_coarse *s, const item_work *w, int turns, in
     return (float)fnr_sums_score(&sums);
 }
 
+/* No window of the block reaches beyond the montage: nearly every block of a large one. */
+static bool block_inside(const fnr_coarse *s)
+{
+    const fnr_target_level *l = &s->m->target->level[s->level];
+    return s->b->x0 >= 0 && s->b->y0 >= 0 && s->b->x0 + s->side <= l->w && s->b->y0 + s->side <= l->h;
+}
+
+static void score_inside(const fnr_coarse *s, item_work *w, int turns)
+{
+    const size_t side = (size_t)s->side, n = (size_t)s->starts;
+    for (size_t y = 0; y < n; y++) {
+        float *map = w->map + y * side;
+        const float *inverse = w->inverse[turns & 1] + (turns < 2 ? y : n - 1 - y) * side;
+        for (size_t x = 0; x < n; x++) {
+            map[x] *= turns < 2 ? inverse[x] : inverse[n - 1 - x];
+        }
+    }
+}
+
 /* Turns w->map from correlations into scores. */
 static void score_map(const fnr_coarse *s, item_work *w, int turns)
 {
+    if (block_inside(s)) {
+        score_inside(s, w, turns);
+        return;
+    }
     const int back = s->starts - 1, half = s->foot / 2, parity = turns & 1;
     for (int y = 0; y < s->starts; y++) {
         for (int x = 0; x < s->starts; x++) {

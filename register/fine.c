@@ -18,11 +18,11 @@ typedef struct {
     fnr_window win;
 } climb;
 
-/* Looks at hit->pose and fills the hit's scores. */
-static bool look(const climb *c, fnr_hit *hit, fnr_view_of_pose *v, fnr_error *err)
+/* Looks at hit->pose and fills the hit's scores.  rows: the derivatives too. */
+static bool look(const climb *c, bool rows, fnr_hit *hit, fnr_view_of_pose *v, fnr_error *err)
 {
     *v = (fnr_view_of_pose){.pose = hit->pose, .win = c->win, .level = c->level, .parameters = c->parameters};
-    if (!fnr_normal_view(c->m, c->s, true, v, err)) {
+    if (!fnr_normal_view(c->m, c->s, rows, v, err)) {
         return false;
     }
     const bool enough = v->overlap >= c->m->opt->min_overlap;
@@ -64,6 +64,44 @@ static double best_stretch(const fnr_hit *at, const fnr_hit *next, double slope)
     return curvature > 0 ? fmin(most_stretch, -0.5 * slope / curvature) : most_stretch;
 }
 
+typedef struct {
+    double x[FNR_NORMAL_UNKNOWNS];
+    double slope; /* of the loss along it */
+} step;
+
+static bool step_from(const climb *c, const fnr_view_of_pose *v, double lambda, step *out)
+{
+    fnr_normal eq;
+    *out = (step){{0}, 0};
+    fnr_normal_make(v, c->s, &eq);
+    if (!fnr_normal_solve(&eq, c->parameters + 1, lambda, out->x)) {
+        return false;
+    }
+    for (int i = 0; i < c->parameters; i++) {
+        out->slope -= 2 * eq.g[i] * out->x[i] / (v->detail.ii + v->detail.n * FNR_NOISE_FLOOR * FNR_NOISE_FLOOR);
+    }
+    return true;
+}
+
+/* The better of the step as it is and stretched. */
+static bool try_step(const climb *c, const fnr_hit *from, const step *st, fnr_hit *best, fnr_error *err)
+{
+    fnr_view_of_pose v;
+    *best = (fnr_hit){.pose = stepped(c, &from->pose, st->x, 1)};
+    if (!look(c, false, best, &v, err)) {
+        return false;
+    }
+    const double stretch = best_stretch(from, best, st->slope);
+    if (stretch > 1.2 || best->detail <= from->detail) {
+        fnr_hit far = {.pose = stepped(c, &from->pose, st->x, stretch)};
+        if (!look(c, false, &far, &v, err)) {
+            return false;
+        }
+        *best = far.detail > best->detail ? far : *best;
+    }
+    return true;
+}
+
 bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err)
 {
     climb c = {.m = m, .s = s, .level = level, .parameters = parameters, .win = fnr_window_around(&hit->pose, &m->tpl->size, level, 3)};
@@ -72,45 +110,22 @@ bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px
     }
     fnr_target_window(m->target, level, c.win.x, c.win.y, c.win.w, c.win.h, s->value, s->valid);
     fnr_view_of_pose v;
-    fnr_normal eq;
-    if (!look(&c, hit, &v, err)) {
-        return false;
-    }
     double lambda = 1e-3;
-    bool fresh = true; /* the scratch holds the view of hit->pose */
-    for (int k = 0; k < MAX_ITERATIONS && hit->detail > 0; k++) {
-        double x[FNR_NORMAL_UNKNOWNS] = {0}, slope = 0;
-        if (!fresh && !look(&c, hit, &v, err)) {
+    for (int k = 0; k < MAX_ITERATIONS; k++) {
+        step st;
+        if (!look(&c, true, hit, &v, err)) {
             return false;
         }
-        fnr_normal_make(&v, s, &eq);
-        if (!fnr_normal_solve(&eq, parameters + 1, lambda, x)) {
+        if (!(hit->detail > 0) || !step_from(&c, &v, lambda, &st)) {
             break;
         }
-        for (int i = 0; i < parameters; i++) {
-            slope -= 2 * eq.g[i] * x[i] / (v.detail.ii + v.detail.n * FNR_NOISE_FLOOR * FNR_NOISE_FLOOR);
-        }
-        fnr_hit next = {.pose = stepped(&c, &hit->pose, x, 1)}, far;
-        if (!look(&c, &next, &v, err)) {
+        fnr_hit next;
+        if (!try_step(&c, hit, &st, &next, err)) {
             return false;
-        }
-        const double stretch = best_stretch(hit, &next, slope);
-        fresh = true;
-        if (stretch > 1.2 || next.detail <= hit->detail) {
-            far = (fnr_hit){.pose = stepped(&c, &hit->pose, x, stretch)};
-            if (!look(&c, &far, &v, err)) {
-                return false;
-            }
-            fresh = far.detail > next.detail;
-            next = fresh ? far : next;
         }
         const double moved = fnr_pose_distance(&next.pose, &hit->pose, &m->tpl->size);
         const bool better = next.detail > hit->detail;
-        if (better) {
-            *hit = next;
-        } else {
-            fresh = false;
-        }
+        *hit = better ? next : *hit;
         if (moved < tolerance_px || lambda > 1e6) {
             break;
         }

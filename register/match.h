@@ -11,6 +11,7 @@ typedef struct {
     const fnr_template *tpl;
     const fnr_register_options *opt;
     const fnr_cancel *cancel;
+    bool local; /* the fine fit looks at what differs from its surroundings (normal.h); false while many candidates are compared */
 } fnr_match;
 
 /* Weighted sums over the pixels that both images have. */
@@ -84,6 +85,9 @@ typedef struct {
     double contrast; /* brightness of that structure above the background [units of the prediction] */
 } fnr_content;
 bool fnr_content_measure(const fnr_view *prediction, double level, double if_nm, fnr_content *out, fnr_error *err);
+
+/* --- probability.c: fills probability and probability_5px from the measurements in *r. */
+void fnr_probability_of(fnr_registration *r);
 
 /* --- verdict.c: fills verdict and reason from the measurements in *r. */
 void fnr_verdict_decide(const fnr_register_options *opt, fnr_registration *r);

@@ -127,7 +127,7 @@ static void fill_rows(const fnr_view_of_pose *v, const fnr_scratch *s)
 bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool rows, fnr_view_of_pose *v, fnr_error *err)
 {
     const size_t n = (size_t)v->win.w * (size_t)v->win.h;
-    const double px_nm = m->target->if_nm * (double)(1 << v->level), reach = local_nm / px_nm, sd = reach < least_local_px ? 0 : reach;
+    const double px_nm = m->target->if_nm * (double)(1 << v->level), reach = local_nm / px_nm, sd = !m->local || reach < least_local_px ? 0 : reach;
     double area = 0;
     if (rows) {
         fnr_template_draw_gradient(m->tpl, &v->pose, &v->win, s->drawn, s->weight, s->gx, s->gy);
@@ -142,6 +142,10 @@ bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool rows, fnr_vi
     }
     v->global = sums_of(s->weight, s->drawn, s->value, n);
     v->overlap = area > 0 ? v->global.n / area : 0;
+    if (sd == 0 && !rows) { /* the score takes one mean away by itself */
+        v->detail = v->global;
+        return true;
+    }
     if (sd > 0 && !blur(&v->win, sd, s->mass, err)) {
         return false;
     }

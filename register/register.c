@@ -27,6 +27,7 @@ static const fnr_register_options defaults = {.scale_min = 0.92,
                                               .content_contrast = 0.5,
                                               .min_overlap = 0.5,
                                               .min_flow_inliers = 0.6,
+                                              .min_probability = 0.5,
                                               .max_expected_error_px = 1.5,
                                               .compression_knee = 0.3};
 
@@ -211,11 +212,13 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
     fnr_error flow_error = {0};
     const int parameters = fnr_pose_parameter_count(m->opt->model);
     bool ok = true;
-    out->flow_inliers = out->flow_rms_px = NAN;
+    out->flow_inliers = out->flow_rms_px = out->flow_apart_px = NAN;
+    bool flowed = false;
     if (fnr_flow(m, &hit->pose, &fit, &flow_error)) {
         fnr_hit moved = {.pose = fit.pose};
         out->flow_inliers = fit.inliers;
         out->flow_rms_px = fit.rms_px;
+        flowed = true;
         ok = fnr_fine(m, 0, parameters, 1e-4, &moved, &s, err);
         if (ok && moved.detail > hit->detail) {
             *hit = moved;
@@ -227,6 +230,9 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
         }
     }
     ok = ok && fnr_fine(m, 0, parameters, 1e-4, hit, &s, err);
+    if (ok && flowed) {
+        out->flow_apart_px = fnr_pose_distance(&fit.pose, &hit->pose, &m->tpl->size);
+    }
     fnr_scratch_free(&s);
     return ok && measure_uncertainty(m, &hit->pose, out, err);
 }
@@ -254,6 +260,7 @@ static bool report(const fnr_match *m, const fnr_hit *hits, size_t n, fnr_regist
         c->score = hits[i].score;
         out->n_candidates = (int)i + 1;
     }
+    fnr_probability_of(out);
     fnr_verdict_decide(m->opt, out);
     return true;
 }
@@ -270,6 +277,7 @@ static bool match_tile(fnr_match *m, const fnr_view *prediction, fnr_registratio
     if (n == 0 || !(hits[0].score > 0)) {
         give_up(out, FNR_DOUBTFUL, "no place in the montage resembles the prediction", 0, 0);
     } else {
+        m->local = true;
         ok = fnr_match_sharpness(m, prediction, &hits[0], &blurred, &out->blur_px, err) && settle(m, &hits[0], out, err) &&
              report(m, hits, n, out, err);
     }
@@ -288,7 +296,7 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
     if (prediction->dtype != FNR_F32 || prediction->w < 1 || prediction->h < 1 || !(prediction->nm > 0)) {
         return fnr_fail(err, FNR_E_USAGE, "a prediction must be a float image with a pixel size");
     }
-    fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
+    fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN, .flow_apart_px = NAN, .expected_error_px = NAN};
     fnr_content content;
     if (!check_prediction(prediction, &r)) {
         *out = r;
@@ -327,7 +335,7 @@ bool fnr_register_near(const fnr_target *target, const fnr_view *prediction, con
                        fnr_registration *out, fnr_error *err)
 {
     fnr_register_options o;
-    fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN, .expected_error_px = NAN};
+    fnr_registration r = {.flow_inliers = NAN, .flow_rms_px = NAN, .flow_apart_px = NAN, .expected_error_px = NAN};
     fnr_template tpl;
     fnr_scratch s = {0};
     fnr_hit hit = {0};
@@ -341,7 +349,7 @@ bool fnr_register_near(const fnr_target *target, const fnr_view *prediction, con
     if (!fnr_template_new(&tpl, prediction, target->if_nm, target->n_levels - 1, o.compression_knee, 0, err)) {
         return false;
     }
-    fnr_match m = {.target = target, .tpl = &tpl, .opt = &o};
+    fnr_match m = {.target = target, .tpl = &tpl, .opt = &o, .local = true};
     fnr_template blurred = {0};
     const int parameters = fnr_pose_parameter_count(o.model), finer = target->n_levels > 1 ? 1 : 0;
     bool ok = fnr_pose_from_transform(start, &tpl.size, &hit.pose, err);

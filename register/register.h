@@ -32,6 +32,7 @@ typedef struct {
     double content_contrast; /* maximum over background that counts as myelin [units of the prediction]; 0 takes anything */
     double min_overlap;      /* fraction of a tile that must lie on the montage */
     double min_flow_inliers; /* smaller is doubtful */
+    double min_probability;       /* of being right within 1 px: smaller is doubtful; 0 asks for none */
     double max_expected_error_px; /* a place known less well than this is doubtful */
     bool invert;             /* bright and dark are exchanged in the montage */
     bool blur_known;         /* the montage's blur beyond the prediction's is blur_px, found from other tiles; else each tile finds its own */
@@ -70,11 +71,13 @@ typedef struct {
     double content;      /* fraction of pixels above content_level of the maximum */
     double flow_inliers; /* fraction of flow vectors within 1 IF px of the fit; NaN when not run */
     double flow_rms_px;  /* rms residual of the inliers [IF px] */
+    double flow_apart_px; /* between what the flow alone says and the final fit, mean over the tile [IF px]; NaN when not run */
     double overlap;      /* fraction of the tile on montage pixels */
     double blur_px;           /* the montage is this much blurrier than the prediction (Gaussian sigma [IF px]) */
     bool has_covariance;      /* the tile's content fixes all four parameters */
     double covariance[16];    /* of {centre x, y [IF px], rotation [rad], log scale}, row-major */
     double expected_error_px; /* rms displacement over the tile that it stands for [IF px]; NaN without */
+    double probability, probability_5px; /* that t is right within 1 px, within 5 px */
     fnr_candidate candidates[FNR_MAX_CANDIDATES];
     int n_candidates;
 } fnr_registration;
@@ -88,6 +91,15 @@ bool fnr_register_tile(const fnr_target *target, const fnr_view *prediction, con
 /* Can a tile of w_nm x h_nm be found at all, by its size?  False when too little of it can lie on the montage, when it would cover
  * next to nothing of it, or so many pixels that the search would take hours; then `why` tells ("it ...", no file names). */
 bool fnr_register_possible(const fnr_target *target, double w_nm, double h_nm, const fnr_register_options *opt, char *why, size_t size);
+
+/* How far off a place may be whose expected error (rms) is known: displacements in two dimensions, each axis normal (Rayleigh).
+ * `share` in (0, 1): the error that is not exceeded with this probability. */
+double fnr_error_quantile_px(double expected_error_px, double share);
+double fnr_error_probability(double expected_error_px, double limit_px); /* that the error is below limit_px */
+
+/* The measurements that probability rests on; the first is 1. */
+enum { FNR_EVIDENCE = 7 };
+void fnr_evidence_of(const fnr_registration *r, double x[FNR_EVIDENCE]);
 
 /* Why does nothing register?  The tile once more as if it were ... */
 typedef enum {

@@ -26,7 +26,7 @@ bool fnr_match_sharpness(fnr_match *m, const fnr_view *prediction, fnr_hit *hit,
         if (!ok) {
             break;
         }
-        const fnr_match with = {.target = m->target, .tpl = &tpl, .opt = m->opt, .cancel = m->cancel};
+        const fnr_match with = {.target = m->target, .tpl = &tpl, .opt = m->opt, .cancel = m->cancel, .local = m->local};
         ok = fnr_fine(&with, 0, parameters, 1e-3, &next, &s, err);
         gained = ok && next.detail > hit->detail + least_gain;
         if (gained) {

@@ -46,6 +46,8 @@ void fnr_verdict_decide(const fnr_register_options *opt, fnr_registration *r)
         doubt(r, "its content does not fix position, rotation and scale (score %.2f, overlap %.2f)", r->score, r->overlap);
     } else if (!(r->expected_error_px <= opt->max_expected_error_px)) {
         doubt(r, "its content fixes the place only to about %.1f px (%.1f px wanted)", r->expected_error_px, opt->max_expected_error_px);
+    } else if (!(r->probability >= opt->min_probability)) {
+        doubt(r, "right within 1 px with a probability of %.2f only (%.2f wanted)", r->probability, opt->min_probability);
     } else if (opt->scale_max > opt->scale_min && (r->scale < opt->scale_min - edge || r->scale > opt->scale_max + edge)) {
         doubt(r, "scale %.4f lies at the edge of the search; rotation %.1f degrees", r->scale, r->rotation_deg);
     } else {

@@ -90,6 +90,8 @@ static const fnr_setting rows[] = {
      "Below this share of residual flow that agrees with the fit a tile is doubtful."},
     {"register.max_expected_error", FNR_SET_FLOAT, AT(reg.max_expected_error_px), 0.01, 100, "1.5", "IF px", NULL,
      "A tile whose content fixes its place less well than this is doubtful."},
+    {"register.min_probability", FNR_SET_FLOAT, AT(reg.min_probability), 0, 1, "0.5", "", NULL,
+     "A tile that is right within 1 px with a smaller probability is doubtful; 0 asks for none."},
     {"register.compression_knee", FNR_SET_FLOAT, AT(reg.compression_knee), 0.01, 100, "0.3", "", NULL,
      "Intensities x are compared as x / (x + knee * typical sheath): sheaths differ in brightness."},
     {"register.invert", FNR_SET_BOOL, AT(reg.invert), 0, 0, "false", "", NULL, "Myelin is dark in the montage."},

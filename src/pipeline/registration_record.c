@@ -17,7 +17,8 @@ typedef struct {
 #define CANDIDATE(member) {#member, offsetof(fnr_candidate, member)}
 static const number of_registration[] = {REGISTRATION(scale), REGISTRATION(rotation_deg), REGISTRATION(score),
                                          REGISTRATION(peak_ratio), REGISTRATION(content), REGISTRATION(flow_inliers),
-                                         REGISTRATION(flow_rms_px), REGISTRATION(blur_px), REGISTRATION(expected_error_px)};
+                                         REGISTRATION(flow_rms_px), REGISTRATION(blur_px), REGISTRATION(expected_error_px),
+                                         REGISTRATION(flow_apart_px), REGISTRATION(probability), REGISTRATION(probability_5px)};
 static const number of_candidate[] = {CANDIDATE(scale), CANDIDATE(rotation_deg), CANDIDATE(score)};
 #define COUNT(table) (sizeof(table) / sizeof *(table))
 

@@ -41,7 +41,12 @@ static bool csv_row(FILE *out, const fnr_section_tile *t, fnr_error *err)
     csv_number(out, r->flow_inliers, "%.3f");
     csv_number(out, r->flow_rms_px, "%.3f");
     csv_number(out, r->expected_error_px, "%.3f");
-    fprintf(out, ",%d,%d,%s\n", t->w, t->h, fnr_review_name(t->review.decision));
+    fprintf(out, ",%d,%d,%s", t->w, t->h, fnr_review_name(t->review.decision));
+    csv_number(out, r->has_transform ? r->probability : NAN, "%.3f");
+    csv_number(out, r->has_transform ? r->probability_5px : NAN, "%.3f");
+    csv_number(out, fnr_error_quantile_px(r->expected_error_px, 0.025), "%.3f");
+    csv_number(out, fnr_error_quantile_px(r->expected_error_px, 0.975), "%.3f");
+    fputc('\n', out);
     return true;
 }
 
@@ -52,7 +57,7 @@ static bool write_csv(const fnr_section *s, fnr_error *err)
     if (!fnr_path_join(path, s->job.out_dir, "transforms.csv", err) || !fnr_atomic_open(&file, path, err)) {
         return false;
     }
-    fputs("tile,verdict,reason,transform,scale,rotation_deg,score,scale_to_nominal,peak_ratio,content,flow_inliers,flow_rms_px,expected_error_px,width,height,review\n", file.file);
+    fputs("tile,verdict,reason,transform,scale,rotation_deg,score,scale_to_nominal,peak_ratio,content,flow_inliers,flow_rms_px,expected_error_px,width,height,review,probability,probability_5px,error_low_px,error_high_px\n", file.file);
     for (size_t i = 0; i < s->n_tiles; i++) {
         if (!csv_row(file.file, &s->tiles[i], err)) {
             fnr_atomic_abort(&file);

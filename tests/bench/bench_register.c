@@ -1,13 +1,13 @@
 /* Registers the tiles of a section with stand-in predictions and compares with the truth.
  *
- *   bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror] [--blur PX] [--serial]
+ *   bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE [--wrong]] [--mirror] [--blur PX] [--serial]
  *                  [--predictions DIR --net-nm NM] [--near PX] [--csv FILE]
  *
  * SECTION: a folder with mbp.tif, em/ and truth.csv, such as ../shared/data/nerve/train/A.
  *   em    dark, thick structures of the EM tile itself: imperfect, a stress test
  *   warp  the montage seen through the true transform, blurred, re-weighted and with noise: nearly perfect
  * --predictions: DIR/TILE.prediction.tif, as a run leaves them in OUT/predict.  --near: the fine fit alone, from PX px beside the truth.
- * --montage, --mirror: the wrong montage, where nothing may be called registered.  --blur: wide-field montage. */
+ * --montage --wrong, --mirror: the wrong montage, where nothing may be called registered.  --blur: wide-field montage. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,7 @@ typedef struct {
     const char *section, *standin, *montage, *predictions, *csv;
     double net_nm, blur, near_px;
     int every, first;
-    bool mirror, serial, verbose;
+    bool mirror, wrong, serial, verbose;
 } arguments;
 
 typedef struct {
@@ -220,6 +220,8 @@ static bool parse(int argc, char **argv, arguments *a)
         const char *v = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "--mirror")) {
             a->mirror = true;
+        } else if (!strcmp(argv[i], "--wrong")) {
+            a->wrong = true;
         } else if (!strcmp(argv[i], "--serial")) {
             a->serial = true;
         } else if (!strcmp(argv[i], "-v")) {
@@ -282,18 +284,18 @@ static void print_tile(const row *r, const fnr_registration *g, double error, do
     fflush(stdout);
 }
 
-/* One line per tile for working out thresholds: what was measured, and the scores of the best candidates. */
+/* One line per tile for bench_calibrate: the section it comes from, its error (inf on a wrong montage), the evidence. */
 static void append_csv(const arguments *a, const row *r, const fnr_registration *g, double error)
 {
     FILE *f = fopen(a->csv, "a");
+    double x[FNR_EVIDENCE];
     if (!f) {
         die(a->csv, NULL);
     }
-    fprintf(f, "%s,%s,%d,%s,%s,%.5f,%s,%.4f,%.5f,%.4f,%.4f,%.4f,%.4f,%.3f,%.5f,%.3f", a->section, a->montage ? a->montage : "own",
-            a->mirror, a->standin, r->tile, r->myelin, fnr_verdict_name(g->verdict), error, g->score, g->peak_ratio,
-            g->flow_inliers, g->flow_rms_px, g->content, g->overlap, g->scale, g->rotation_deg);
-    for (int k = 0; k < 6; k++) {
-        fprintf(f, ",%.5f", k < g->n_candidates ? g->candidates[k].score : 0.0);
+    fnr_evidence_of(g, x);
+    fprintf(f, "%s,%s,%s,%.5f,%.4f", a->section, r->tile, fnr_verdict_name(g->verdict), r->myelin, error);
+    for (int k = 0; k < FNR_EVIDENCE; k++) {
+        fprintf(f, ",%.5f", x[k]);
     }
     fputc('\n', f);
     fclose(f);
@@ -335,7 +337,7 @@ static void try_tile(const arguments *a, const row *r, size_t index, const fnr_v
     }
     print_tile(r, &g, e, s, rank);
     if (a->csv) {
-        append_csv(a, r, &g, a->montage || a->mirror ? INFINITY : e);
+        append_csv(a, r, &g, a->wrong || a->mirror ? INFINITY : e);
     }
     sum->tried++;
     sum->time += s;
@@ -372,7 +374,7 @@ int main(int argc, char **argv)
     fnr_error err;
     fnr_image montage, clean;
     if (!parse(argc, argv, &a)) {
-        fprintf(stderr, "usage: bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE] [--mirror]\n"
+        fprintf(stderr, "usage: bench_register SECTION [--standin em|warp] [--every N] [--first N] [--montage FILE [--wrong]] [--mirror]\n"
                         "       [--blur PX] [--serial] [--predictions DIR --net-nm NM] [--near PX] [--csv FILE]\n");
         return 2;
     }

@@ -7,7 +7,8 @@ static fnr_registration sample(void)
 {
     fnr_registration r = {.verdict = FNR_DOUBTFUL, .reason = "because, \"so\"", .has_transform = true, .scale = 0.1 + 0.2, .rotation_deg = -179.99999999999997,
                           .score = 1.0 / 3, .peak_ratio = 1.1, .content = 0.05, .flow_inliers = NAN, .flow_rms_px = 0.7, .blur_px = 1.5,
-                          .expected_error_px = 5e-324, .has_covariance = true, .n_candidates = 2};
+                          .expected_error_px = 5e-324, .flow_apart_px = 0.7, .probability = 0.99, .probability_5px = 2.0 / 3,
+                          .has_covariance = true, .n_candidates = 2};
     r.t = (fnr_transform){0.1, 0.2, -0.3, 1.0 / 7, 1e6 / 3, -5, FNR_FRAME_NET, FNR_FRAME_IF};
     for (int i = 0; i < 16; i++) {
         r.covariance[i] = 1.0 / (i + 3);
@@ -37,7 +38,8 @@ static void comes_back_to_the_bit(void **state)
     assert_memory_equal(back.covariance, r.covariance, sizeof r.covariance);
     assert_true(back.scale == r.scale && back.rotation_deg == r.rotation_deg && back.score == r.score && back.peak_ratio == r.peak_ratio);
     assert_true(back.content == r.content && isnan(back.flow_inliers) && back.flow_rms_px == r.flow_rms_px && back.blur_px == r.blur_px);
-    assert_true(back.expected_error_px == r.expected_error_px);
+    assert_true(back.expected_error_px == r.expected_error_px && back.flow_apart_px == r.flow_apart_px);
+    assert_true(back.probability == r.probability && back.probability_5px == r.probability_5px);
     for (int i = 0; i < 2; i++) {
         const fnr_candidate *a = &back.candidates[i], *b = &r.candidates[i];
         assert_true(a->scale == b->scale && a->rotation_deg == b->rotation_deg && a->score == b->score);

@@ -92,7 +92,7 @@ static void bench_new(bench *b, double cx, double cy, double rotation)
     b->target = fnr_target_new(&montage.v, 100, &b->opt, &err);
     assert_ok(b->target, err);
     assert_ok(fnr_template_new(&b->tpl, &p.v, 100, b->target->n_levels - 1, b->opt.compression_knee, 0, &err), err);
-    b->m = (fnr_match){b->target, &b->tpl, &b->opt, NULL};
+    b->m = (fnr_match){.target = b->target, .tpl = &b->tpl, .opt = &b->opt};
     fnr_image_free(&montage);
     fnr_image_free(&p);
 }

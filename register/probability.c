@@ -1,0 +1,67 @@
+/* How probable it is that a tile found by itself is right: logistic models of the measurements.
+ *
+ * The coefficients come from `make calibrate-verdict`: tiles of the training sections A, B and C, each predicted by a network that was
+ * trained on the two other sections, on their own montages (as they are and as wide field) and, as wrong trials, mirrored and on the
+ * other sections' montages.  Section D was never part of it.  tests/bench/results/verdict.txt has the fit and its reliability. */
+#include <math.h>
+
+#include "register/match.h"
+
+/* Right within 1 px, within 5 px. */
+static const double coefficients[2][FNR_EVIDENCE] = {
+    {-0.207, 0.547, 0.355, 0.784, -2.312, 0.291, -0.648},
+    {0.757, 0.491, 0.686, 1.094, -3.079, 0.423, -0.419},
+};
+
+static double within(double x, double lo, double hi)
+{
+    return !(x > lo) ? lo : x > hi ? hi : x; /* lo when it is no number */
+}
+
+/* Mean score of the candidates that lost: what a wrong place of this tile reaches in this montage. */
+static double wrong_score(const fnr_registration *r)
+{
+    double sum = 0;
+    for (int i = 1; i < r->n_candidates; i++) {
+        sum += r->candidates[i].score;
+    }
+    return r->n_candidates > 1 ? sum / (r->n_candidates - 1) : 0;
+}
+
+void fnr_evidence_of(const fnr_registration *r, double x[FNR_EVIDENCE])
+{
+    x[0] = 1;
+    x[1] = within(r->score, 0, 1);
+    x[2] = log(within(r->peak_ratio, 1, 4));
+    x[3] = within(r->flow_inliers, 0, 1);
+    x[4] = log(within(r->has_covariance ? r->expected_error_px : INFINITY, 0.05, 10));
+    x[5] = within(r->score - wrong_score(r), 0, 1);
+    x[6] = log(within(isfinite(r->flow_apart_px) ? r->flow_apart_px : INFINITY, 0.05, 5));
+}
+
+static double logistic(const double *b, const double *x)
+{
+    double sum = 0;
+    for (int i = 0; i < FNR_EVIDENCE; i++) {
+        sum += b[i] * x[i];
+    }
+    return 1 / (1 + exp(-sum));
+}
+
+double fnr_error_quantile_px(double expected_error_px, double share)
+{
+    return expected_error_px * sqrt(-log(1 - share));
+}
+
+double fnr_error_probability(double expected_error_px, double limit_px)
+{
+    return 1 - exp(-limit_px * limit_px / (expected_error_px * expected_error_px));
+}
+
+void fnr_probability_of(fnr_registration *r)
+{
+    double x[FNR_EVIDENCE];
+    fnr_evidence_of(r, x);
+    r->probability = logistic(coefficients[0], x);
+    r->probability_5px = fmax(r->probability, logistic(coefficients[1], x));
+}
