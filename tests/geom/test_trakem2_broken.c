@@ -33,7 +33,7 @@ static void not_a_project(void **state)
 {
     (void)state;
     assert_refused(t2_path("missing.xml"), FNR_E_IO, "No such file");
-    assert_refused(fnr_test_tmpdir(), FNR_E_IO, "Is a directory");
+    assert_refused(fnr_test_tmpdir(), FNR_E_IO, "it is a directory");
     assert_text_refused("", FNR_E_FORMAT, "empty");
     assert_text_refused("tile,transform\na.tif,1 0 0 1 0 0\n", FNR_E_FORMAT, "not XML");
     assert_text_refused("\x89PNG\r\n\x1a\n....", FNR_E_FORMAT, "not XML");
