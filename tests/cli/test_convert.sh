@@ -127,7 +127,7 @@ info_explains_images_and_projects() {
     expect_text out "^patches +$n in 1 layer"
     expect_text out "^training pairs +$((n - 1)) EM patch"
     expect_status 1 "$FNR_EXE" info "$scratch/case"
-    expect_text err 'a folder'
+    expect_text err 'it is a directory'
     expect_status 1 "$FNR_EXE" info tests/cli/test_convert.sh
     expect_text err 'neither a model .* nor a TIFF, nor a TrakEM2 project'
 }
