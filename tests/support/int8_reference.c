@@ -106,8 +106,8 @@ static int requant(float sum, float alpha, float beta)
 
 static double weight(const layer *l, int o, int c, int tap, int taps)
 {
-    const int n_in = l->in->s.c, n_out = l->out->s.c;
-    const int index = l->conv->kind == FNR_OP_CONVT ? (c * n_out + o) * taps + tap : (o * n_in + c) * taps + tap;
+    const int row = l->conv->kind == FNR_OP_CONVT ? c * l->out->s.c + o : o * l->in->s.c + c; /* the last layer has no `out` */
+    const int index = row * taps + tap;
     return (double)param(l, l->conv->weight)[index] * (double)l->in->steps[c];
 }
 
