@@ -13,6 +13,12 @@ static const double coefficients[2][FNR_EVIDENCE] = {
     {0.757, 0.491, 0.686, 1.094, -3.079, 0.423, -0.419},
 };
 
+/* tests/bench/results/reliability.csv, from the same command. */
+const fnr_reliability fnr_reliability_1px[FNR_RELIABILITY_BINS] = {
+    {57, 0.0234, 0.0175}, {6, 0.1310, 0.0000}, {3, 0.3702, 0.6667}, {1, 0.6297, 1.0000},
+    {5, 0.8401, 1.0000},  {5, 0.9453, 1.0000}, {41, 0.9945, 0.9756},
+};
+
 static double within(double x, double lo, double hi)
 {
     return !(x > lo) ? lo : x > hi ? hi : x; /* lo when it is no number */

@@ -97,6 +97,14 @@ bool fnr_register_possible(const fnr_target *target, double w_nm, double h_nm, c
 double fnr_error_quantile_px(double expected_error_px, double share);
 double fnr_error_probability(double expected_error_px, double limit_px); /* that the error is below limit_px */
 
+/* How often stated probabilities of being right within 1 px came true, in the trials that gave the coefficients (probability.c). */
+typedef struct {
+    size_t trials;
+    double stated, right; /* mean probability, fraction of trials that were right */
+} fnr_reliability;
+enum { FNR_RELIABILITY_BINS = 7 };
+extern const fnr_reliability fnr_reliability_1px[FNR_RELIABILITY_BINS];
+
 /* The measurements that probability rests on; the first is 1. */
 enum { FNR_EVIDENCE = 7 };
 void fnr_evidence_of(const fnr_registration *r, double x[FNR_EVIDENCE]);

@@ -35,7 +35,7 @@ static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage
                                .flow_rms_px = r->flow_rms_px,
                                .expected_error_px = r->expected_error_px,
                                .truth_error_px = NAN,
-                               .probability = NAN,
+                               .probability = r->has_transform ? r->probability : NAN,
                                .decision = decisions[t->review.decision],
                                .note = t->review.note,
                                .time = t->review.time};
@@ -99,8 +99,31 @@ static void collect_facts(const fnr_section *s, facts *f)
     add_fact(f, "Peak memory", "%.0f MiB", fnr_peak_rss_mib());
 }
 
+typedef struct {
+    double predicted[FNR_RELIABILITY_BINS], observed[FNR_RELIABILITY_BINS];
+    size_t count[FNR_RELIABILITY_BINS];
+    fnr_report_calibration of;
+} calibration;
+
+static void collect_calibration(calibration *c)
+{
+    for (int i = 0; i < FNR_RELIABILITY_BINS; i++) {
+        c->predicted[i] = fnr_reliability_1px[i].stated;
+        c->observed[i] = fnr_reliability_1px[i].right;
+        c->count[i] = fnr_reliability_1px[i].trials;
+    }
+    c->of = (fnr_report_calibration){.predicted = c->predicted,
+                                     .observed = c->observed,
+                                     .count = c->count,
+                                     .bins = FNR_RELIABILITY_BINS,
+                                     .source = "peripheral nerve (MBP simulated from masks), each section with a network trained on the "
+                                               "others, right and wrong montages; right means within 1 px"};
+}
+
 static bool write_report(fnr_section *s, fnr_error *err)
 {
+    calibration reliability;
+    collect_calibration(&reliability);
     char path[FNR_PATH_MAX];
     fnr_image montage = {0};
     facts f = {0};
@@ -108,7 +131,7 @@ static bool write_report(fnr_section *s, fnr_error *err)
         return false;
     }
     const fnr_report_head head = {.title = s->job.em_dir, .version = FNR_VERSION, .n_tiles = s->n_tiles, .montage = &s->montage.v,
-                                  .picture_px = s->run->config.report.picture_px};
+                                  .picture_px = s->run->config.report.picture_px, .calibration = &reliability.of};
     fnr_report *report = fnr_report_open(path, &head, err);
     bool ok = report != NULL;
     for (size_t i = 0; ok && i < s->n_tiles; i++) {

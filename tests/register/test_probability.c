@@ -63,6 +63,26 @@ static void a_tile_that_is_probably_wrong_is_doubtful(void **state)
     assert_non_null(strstr(r.reason, "0.40"));
 }
 
+/* The table in the program is the one that the calibration wrote. */
+static void reliability_is_the_measured_one(void **state)
+{
+    (void)state;
+    FILE *f = fopen("tests/bench/results/reliability.csv", "r");
+    assert_non_null(f);
+    double limit, trials, stated, right;
+    int n = 0;
+    assert_int_equal(fscanf(f, "%*[^\n]"), 0);
+    while (fscanf(f, "%lf,%lf,%lf,%lf", &limit, &trials, &stated, &right) == 4) {
+        if (limit == 1) {
+            assert_true(n < FNR_RELIABILITY_BINS);
+            const fnr_reliability *b = &fnr_reliability_1px[n++];
+            assert_true((double)b->trials == trials && b->stated == stated && b->right == right);
+        }
+    }
+    fclose(f);
+    assert_int_equal(n, FNR_RELIABILITY_BINS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -70,6 +90,7 @@ int main(void)
         cmocka_unit_test(worse_evidence_is_less_probable),
         cmocka_unit_test(error_quantiles_by_hand),
         cmocka_unit_test(a_tile_that_is_probably_wrong_is_doubtful),
+        cmocka_unit_test(reliability_is_the_measured_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
