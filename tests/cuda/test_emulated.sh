@@ -26,8 +26,7 @@ recorded_networks() {
 }
 training() { emulate net/test_train; }
 course_of_training() { emulate net/test_train_course; }
-prediction() { emulate net/test_predict; }
 bfloat16() { emulate cuda/test_precision; }
 two_gpus() { emulate cuda/test_team; }
 
-tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training prediction bfloat16 two_gpus
+tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training bfloat16 two_gpus
