@@ -12,7 +12,7 @@
 static const char *const predict_settings[] = {"images.em_nm", "net.pixel_nm", "net.precision", "predict.tta", "register.channel", NULL};
 static const char *const register_settings[] = {"images.if_nm", "images.if_page", "register.", NULL};
 static const fnr_stage predict_stage = {"predict", 1, predict_settings};
-static const fnr_stage register_stage = {"register", 4, register_settings};
+static const fnr_stage register_stage = {"register", 5, register_settings};
 
 typedef struct {
     fnr_digest predict, registration;
