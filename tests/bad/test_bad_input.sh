@@ -201,7 +201,7 @@ the_montage_among_the_tiles() {
     expect_status 1 "$FNR_EXE" "$scratch/mix" "$case_dir/mbp.tif" -m $model -o "$scratch/o6"
     [ "$(wc -l <"$scratch/o6/transforms.csv")" -eq 2 ] || fail "a copy of the montage was taken for a tile"
     expect_text err 'mix/copy of it\.tif is a copy of the montage: left out'
-    expect_text "$scratch/o6/transforms.csv" '^"cut.tif",failed,".*cut\.tif.*",,,,,,,,,,,0,0,?$' # no numbers where nothing was measured
+    expect_text "$scratch/o6/transforms.csv" '^"cut.tif",failed,".*cut\.tif.*",,,,,,,,,,,0,0,*$' # no numbers where nothing was measured
 }
 
 absurd_pixel_sizes_fail_at_once() {
