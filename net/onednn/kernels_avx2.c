@@ -1,15 +1,8 @@
 /* kernels.h for AVX2 with FMA: 8 channels in a block. */
-#include <immintrin.h>
 #include <string.h>
 #include "net/onednn/kernels.h"
+#include "net/onednn/vec_avx2.h"
 
-#define BLOCK 8
-#define TARGET __attribute__((target("avx2,fma")))
-typedef float vec __attribute__((vector_size(32), may_alias));
-
-#define vset1(s) ((vec)_mm256_set1_ps(s))
-#define vfma(a, b, c) ((vec)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
-#define vmax(a, b) ((vec)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #define vsqrt(a) ((vec)_mm256_sqrt_ps((__m256)(a)))
 #define vloadu(p) ((vec)_mm256_loadu_ps(p))
 #define vstoreu(p, v) _mm256_storeu_ps((p), (__m256)(v))
