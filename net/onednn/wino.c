@@ -134,6 +134,15 @@ static void clear_row(const fnr_dn_wino *w, const fnr_dn_spectrum *v, int row)
     }
 }
 
+fnr_dn_tile_window fnr_dn_tile_outputs(const fnr_dn_wino *w, const fnr_dn_strip *s, int row)
+{
+    const fnr_dn_tile_place at = fnr_dn_tile_of(w, s, true, row);
+    return (fnr_dn_tile_window){.n = at.n,
+                                .h = fnr_dn_at_most(w->h - at.y, FNR_DN_TILE),
+                                .w = fnr_dn_at_most(w->w - at.x, FNR_DN_TILE),
+                                .pixel = ((size_t)at.z * (size_t)w->h + (size_t)at.y) * (size_t)w->w + (size_t)at.x};
+}
+
 void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int row)
 {
     const fnr_dn_tile_place at = fnr_dn_tile_of(w, s, false, row);

@@ -74,23 +74,17 @@ static void multiply_frequency(void *ctx, size_t frequency)
     }
 }
 
-static int at_most(int v, int most)
-{
-    return v < most ? v : most;
-}
-
 static void store_row(const work *k, int row)
 {
     const fnr_dn_wino *w = k->job->w;
-    const fnr_dn_tile_place at = fnr_dn_tile_of(w, &k->strip, true, row);
-    const int block = w->kernels->block, h = at_most(w->h - at.y, FNR_DN_TILE), width = at_most(w->w - at.x, FNR_DN_TILE);
-    const size_t pixel = ((size_t)at.z * (size_t)w->h + (size_t)at.y) * (size_t)w->w + (size_t)at.x;
+    const fnr_dn_tile_window at = fnr_dn_tile_outputs(w, &k->strip, row);
+    const int block = w->kernels->block;
     const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
     for (int b = 0; b < w->out_blocks; b++) {
-        float *y = fnr_dn_block_at(k->job->dst, &e, block, at.n, b) + pixel * (size_t)block;
+        float *y = fnr_dn_block_at(k->job->dst, &e, block, at.n, b) + at.pixel * (size_t)block;
         const fnr_dn_affine f = k->job->norm ? fnr_dn_norm_affine(k->job->norm, b) : (fnr_dn_affine){0};
         w->kernels->output(fnr_dn_spectrum_at(w, &k->m, 0, b, row), k->m.step, k->job->norm ? &f : NULL, w->stream, y,
-                           (size_t)w->w * (size_t)block, h, width);
+                           (size_t)w->w * (size_t)block, at.h, at.w);
     }
 }
 

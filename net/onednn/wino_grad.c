@@ -30,18 +30,13 @@ typedef struct {
     bool fresh; /* the first strip: sums hold nothing yet */
 } work;
 
-static int at_most(int v, int most)
-{
-    return v < most ? v : most;
-}
-
 static int parts_of(const fnr_dn_wino *w)
 {
     if (w->shared) {
         return 1;
     }
-    const int most = at_most(w->tiles * w->d / PART_ROWS, MOST_PARTS);
-    return at_most(fnr_dn_strip_count(w), most);
+    const int most = fnr_dn_at_most(w->tiles * w->d / PART_ROWS, MOST_PARTS);
+    return fnr_dn_at_most(fnr_dn_strip_count(w), most);
 }
 
 static size_t scratch_per_strip(const fnr_dn_wino *w)
@@ -72,13 +67,12 @@ static work begin(const grad_job *j, int strip, float *scratch, float *sums, boo
 static void load_gradient(const work *k, int row)
 {
     const fnr_dn_wino *w = k->job->w;
-    const fnr_dn_tile_place at = fnr_dn_tile_of(w, &k->strip, true, row);
-    const int block = w->kernels->block, h = at_most(w->h - at.y, FNR_DN_TILE), width = at_most(w->w - at.x, FNR_DN_TILE);
-    const size_t pixel = ((size_t)at.z * (size_t)w->h + (size_t)at.y) * (size_t)w->w + (size_t)at.x;
+    const fnr_dn_tile_window at = fnr_dn_tile_outputs(w, &k->strip, row);
+    const int block = w->kernels->block;
     const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
     for (int b = 0; b < w->out_blocks; b++) {
-        const float *dy = fnr_dn_block_at(k->job->dy, &e, block, at.n, b) + pixel * (size_t)block;
-        w->kernels->gradient(dy, (size_t)w->w * (size_t)block, h, width, fnr_dn_spectrum_at(w, &k->g, 0, b, row), k->g.step);
+        const float *dy = fnr_dn_block_at(k->job->dy, &e, block, at.n, b) + at.pixel * (size_t)block;
+        w->kernels->gradient(dy, (size_t)w->w * (size_t)block, at.h, at.w, fnr_dn_spectrum_at(w, &k->g, 0, b, row), k->g.step);
     }
 }
 

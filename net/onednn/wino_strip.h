@@ -46,6 +46,19 @@ typedef struct {
 
 fnr_dn_tile_place fnr_dn_tile_of(const fnr_dn_wino *w, const fnr_dn_strip *s, bool output, int row);
 
+/* The outputs of such a tile that are inside the image: the first one's pixel, and how many. */
+typedef struct {
+    int n, h, w;
+    size_t pixel;
+} fnr_dn_tile_window;
+
+fnr_dn_tile_window fnr_dn_tile_outputs(const fnr_dn_wino *w, const fnr_dn_strip *s, int row);
+
+static inline int fnr_dn_at_most(int v, int most)
+{
+    return v < most ? v : most;
+}
+
 /* Transforms the inputs of one row, all channels. */
 void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int row);
 
