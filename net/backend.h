@@ -31,7 +31,7 @@ typedef enum {
 
 typedef struct {
     int threads;        /* 0 = all */
-    bool winograd;      /* onednn: Winograd F(4x4, 3x3) for 3x3 and 3x3x3 convolutions */
+    bool winograd;      /* onednn: Winograd for 3x3 and 3x3x3 convolutions */
     size_t max_bytes;   /* refuse programs that need more; 0 = no limit */
     int precision;      /* fnr_precision */
     int gpus;           /* cuda: GPUs to work on together; 0 = 1 */

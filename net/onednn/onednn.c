@@ -41,6 +41,7 @@ static bool dn_open(const fnr_backend_options *opt, fnr_backend **out, fnr_error
     fnr_threads_set(opt->threads);
     b->kernels = kernels;
     b->wino = kernels == &fnr_dn_kernels_avx512 ? &fnr_dn_wino_avx512 : &fnr_dn_wino_avx2;
+    b->wino6 = kernels == &fnr_dn_kernels_avx512 ? &fnr_dn_wino6_avx512 : &fnr_dn_wino6_avx2;
     b->dev.block = kernels->block;
     b->winograd = opt->winograd;
     b->precision = opt->precision;
@@ -243,7 +244,7 @@ static int dn_tile_cells(const fnr_backend *b)
 
 static int dn_block_px(const fnr_backend *b)
 {
-    return b->winograd && b->precision == FNR_PRECISION_FLOAT32 ? FNR_DN_TILE : 1;
+    return b->winograd && b->precision == FNR_PRECISION_FLOAT32 ? b->wino6->tile : 1;
 }
 
 const fnr_backend_ops fnr_backend_onednn = {

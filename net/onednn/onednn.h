@@ -10,7 +10,7 @@
 struct fnr_backend {
     fnr_dn_device dev;
     const fnr_dn_kernels *kernels;
-    const fnr_dn_wino_kernels *wino;
+    const fnr_dn_wino_kernels *wino, *wino6; /* tiles of 4x4 and of 6x6 */
     bool winograd;
     int precision; /* fnr_precision */
     size_t max_bytes;

@@ -46,7 +46,8 @@ static void cut(fnr_dn_wino *w, int rows, int most_slices, int least)
 
 static void choose_strips(fnr_dn_wino *w)
 {
-    const int row_bytes = FNR_DN_FREQUENCIES * (w->in_blocks + w->out_blocks) * w->kernels->block * (int)sizeof(float);
+    const int row_bytes =
+        fnr_dn_wino_frequencies(w->kernels) * (w->in_blocks + w->out_blocks) * w->kernels->block * (int)sizeof(float);
     const bool grad = w->purpose == FNR_DN_WINO_GRAD;
     w->shared = fnr_dn_wino_filter_floats(w) * sizeof(float) > (grad ? OWN_SUMS_BYTES : OWN_FILTER_BYTES) ||
                 (grad && w->tiles * w->d < OWN_SUMS_ROWS);
@@ -73,8 +74,8 @@ bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_sh
     w->out_blocks = ceil_div(out_channels, k->block);
     w->workers = fnr_threads_get();
     w->terms = in->spatial == 3 ? 3 : 1;
-    w->tiles_y = ceil_div(in->h, FNR_DN_TILE);
-    w->tiles_x = ceil_div(in->w, FNR_DN_TILE);
+    w->tiles_y = ceil_div(in->h, k->tile);
+    w->tiles_x = ceil_div(in->w, k->tile);
     w->tiles = in->n * w->tiles_y * w->tiles_x;
     if (w->terms * w->in_blocks > FNR_DN_MOST_TERMS) {
         return false;
@@ -111,61 +112,85 @@ fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scr
 
 size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output)
 {
-    const size_t floats = FNR_DN_FREQUENCIES * fnr_dn_spectrum_of(w, output, NULL).step;
+    const size_t floats = (size_t)fnr_dn_wino_frequencies(w->kernels) * fnr_dn_spectrum_of(w, output, NULL).step;
     return (floats + 31) / 32 * 32;
 }
 
-fnr_dn_tile_place fnr_dn_tile_of(const fnr_dn_wino *w, const fnr_dn_strip *s, bool output, int row)
+/* Where row `row` of a strip's spectrum lies: sample, slice (outside the image: -1), first pixel of its tile of outputs. */
+typedef struct {
+    int n, z, y, x;
+} tile_place;
+
+static tile_place tile_of(const fnr_dn_wino *w, const fnr_dn_strip *s, bool output, int row)
 {
     const int tile = s->tile + row % s->tiles, in_plane = tile % (w->tiles_y * w->tiles_x);
     const int z = s->slice + row / s->tiles - (output ? 0 : w->terms / 2);
-    return (fnr_dn_tile_place){.n = tile / (w->tiles_y * w->tiles_x),
-                               .z = z < w->d ? z : -1,
-                               .y = in_plane / w->tiles_x * FNR_DN_TILE,
-                               .x = in_plane % w->tiles_x * FNR_DN_TILE};
-}
-
-static void clear_row(const fnr_dn_wino *w, const fnr_dn_spectrum *v, int row)
-{
-    for (int b = 0; b < w->in_blocks; b++) {
-        for (int f = 0; f < FNR_DN_FREQUENCIES; f++) {
-            memset(fnr_dn_spectrum_at(w, v, f, b, row), 0, (size_t)w->kernels->block * sizeof(float));
-        }
-    }
+    return (tile_place){.n = tile / (w->tiles_y * w->tiles_x),
+                        .z = z < w->d ? z : -1,
+                        .y = in_plane / w->tiles_x * w->kernels->tile,
+                        .x = in_plane % w->tiles_x * w->kernels->tile};
 }
 
 fnr_dn_tile_window fnr_dn_tile_outputs(const fnr_dn_wino *w, const fnr_dn_strip *s, int row)
 {
-    const fnr_dn_tile_place at = fnr_dn_tile_of(w, s, true, row);
+    const tile_place at = tile_of(w, s, true, row);
     return (fnr_dn_tile_window){.n = at.n,
-                                .h = fnr_dn_at_most(w->h - at.y, FNR_DN_TILE),
-                                .w = fnr_dn_at_most(w->w - at.x, FNR_DN_TILE),
+                                .h = fnr_dn_at_most(w->h - at.y, w->kernels->tile),
+                                .w = fnr_dn_at_most(w->w - at.x, w->kernels->tile),
                                 .pixel = ((size_t)at.z * (size_t)w->h + (size_t)at.y) * (size_t)w->w + (size_t)at.x};
 }
 
-void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int row)
+/* One channel block of the inputs, as they lie in memory, and what is done to them on the way. */
+typedef struct {
+    fnr_dn_tensor x;
+    int own; /* which block of x */
+    fnr_dn_affine affine;
+    bool has_affine;
+} block_source;
+
+static block_source source_of(const fnr_dn_parts *src, int b)
 {
-    const fnr_dn_tile_place at = fnr_dn_tile_of(w, s, false, row);
-    if (at.z < 0) {
-        clear_row(w, v, row);
+    const bool first = b < src->part[0].blocks;
+    const fnr_dn_part *p = &src->part[!first];
+    block_source s = {.x = p->x, .own = first ? b : b - src->part[0].blocks, .has_affine = p->norm != NULL};
+    if (s.has_affine) {
+        s.affine = fnr_dn_norm_affine(p->norm, s.own);
+    }
+    return s;
+}
+
+static void load_tile(const fnr_dn_wino *w, const block_source *s, const tile_place *at, float *v, size_t v_step)
+{
+    const size_t block = (size_t)w->kernels->block;
+    if (at->z < 0) {
+        for (int f = 0; f < fnr_dn_wino_frequencies(w->kernels); f++) {
+            memset(v + (size_t)f * v_step, 0, block * sizeof *v);
+        }
         return;
     }
-    const int block = w->kernels->block;
-    const fnr_dn_window in = {.top = at.y == 0,
-                              .left = at.x == 0,
-                              .bottom = clamp(w->h + 1 - at.y, 0, FNR_DN_REACH),
-                              .right = clamp(w->w + 1 - at.x, 0, FNR_DN_REACH)};
-    const size_t row_step = (size_t)w->w * (size_t)block;
+    const fnr_dn_window in = {.top = at->y == 0,
+                              .left = at->x == 0,
+                              .bottom = clamp(w->h + 1 - at->y, 0, w->kernels->tile + 2),
+                              .right = clamp(w->w + 1 - at->x, 0, w->kernels->tile + 2)};
     const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
     const size_t pixel =
-        ((size_t)at.z * (size_t)w->h + (size_t)(at.y - 1 + in.top)) * (size_t)w->w + (size_t)(at.x - 1 + in.left);
+        ((size_t)at->z * (size_t)w->h + (size_t)(at->y - 1 + in.top)) * (size_t)w->w + (size_t)(at->x - 1 + in.left);
+    const float *x = fnr_dn_block_at(s->x, &e, (int)block, at->n, s->own) + pixel * block;
+    w->kernels->input(x, (size_t)w->w * block, &in, s->has_affine ? &s->affine : NULL, v, v_step);
+}
+
+void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int first,
+                       int rows)
+{
+    tile_place at[FNR_DN_ROWS_PER_TASK];
+    for (int r = 0; r < rows; r++) {
+        at[r] = tile_of(w, s, false, first + r);
+    }
     for (int b = 0; b < w->in_blocks; b++) {
-        const bool first = b < src->part[0].blocks;
-        const fnr_dn_part *p = &src->part[!first];
-        const int own = first ? b : b - src->part[0].blocks;
-        const float *x = fnr_dn_block_at(p->x, &e, block, at.n, own) + pixel * (size_t)block;
-        const fnr_dn_affine f = p->norm ? fnr_dn_norm_affine(p->norm, own) : (fnr_dn_affine){0};
-        w->kernels->input(x, row_step, &in, p->norm ? &f : NULL, fnr_dn_spectrum_at(w, v, 0, b, row), v->step);
+        const block_source from = source_of(src, b);
+        for (int r = 0; r < rows; r++) {
+            load_tile(w, &from, &at[r], fnr_dn_spectrum_at(w, v, 0, b, first + r), v->step);
+        }
     }
 }
 
@@ -180,7 +205,7 @@ size_t fnr_dn_filter_step(const fnr_dn_wino *w)
 
 size_t fnr_dn_wino_filter_floats(const fnr_dn_wino *w)
 {
-    return FNR_DN_FREQUENCIES * fnr_dn_filter_step(w);
+    return (size_t)fnr_dn_wino_frequencies(w->kernels) * fnr_dn_filter_step(w);
 }
 
 typedef struct {

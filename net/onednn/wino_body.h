@@ -3,19 +3,14 @@
  *   BLOCK        floats in a vector: 16 or 8
  *   TARGET       function attribute that switches the instruction set on
  *   vset1 vfma vmax vstream         intrinsics (vfma(a, b, c) = a * b + c in one rounding; vstream stores past the caches)
+ *   TILE         outputs of a tile along an axis: 4 or 6; only 4 has gradients of weights
  *   MOST_ROWS, OUTER_ROWS           rows of accumulators that fit the registers, two columns wide
  *   KERNELS      the table to define */
 
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
-enum { REACH = FNR_DN_REACH, TILE = FNR_DN_TILE, PREFETCH_TILES = 1 };
-
-/* Interpolation points 0, +-P, +-Q, infinity; A and B are their squares. */
-#define P 0.625f
-#define Q 1.5f
-#define A (P * P)
-#define B (Q * Q)
+enum { REACH = TILE + 2, PREFETCH_TILES = 1 };
 
 static inline const vec *as_vec(const float *p)
 {
@@ -44,7 +39,7 @@ INLINE void product_rows(const fnr_dn_product *p, size_t first, int rows, int co
     {
         UNROLL for (int j = 0; j < columns; j++)
         {
-            acc[r][j] = vset1(0.0f);
+            acc[r][j] = p->add ? *as_vec(p->out[j] + (first + (size_t)r) * p->out_step) : vset1(0.0f);
         }
     }
     for (size_t t = 0; t < p->n_terms; t++) {
@@ -138,75 +133,14 @@ TARGET static void outer(const fnr_dn_outer *p)
     p->columns == 2 ? outer_columns(p, 2) : outer_columns(p, 1);
 }
 
-/* ---- one-dimensional transforms -------------------------------------------------------------------------------------------- */
+/* ---- one-dimensional transforms: B^T d, A^T m, G g, and for gradients of weights A y and G^T u -------------------------------
+ */
 
-/* B^T d, `step` vectors between the elements of d and of t. */
-INLINE void input_1d(const vec *d, int d_step, vec *t, size_t t_step)
-{
-    const vec d0 = d[0], d1 = d[d_step], d2 = d[2 * d_step], d3 = d[3 * d_step], d4 = d[4 * d_step], d5 = d[5 * d_step];
-    const vec sum = vset1(-(A + B)), prod = vset1(A * B);
-    const vec e1 = vfma(vset1(-B), d2, d4), o1 = vfma(vset1(-B), d1, d3);
-    const vec e2 = vfma(vset1(-A), d2, d4), o2 = vfma(vset1(-A), d1, d3);
-    t[0] = vfma(prod, d0, vfma(sum, d2, d4));
-    t[t_step] = vfma(vset1(P), o1, e1);
-    t[2 * t_step] = vfma(vset1(-P), o1, e1);
-    t[3 * t_step] = vfma(vset1(Q), o2, e2);
-    t[4 * t_step] = vfma(vset1(-Q), o2, e2);
-    t[5 * t_step] = vfma(prod, d1, vfma(sum, d3, d5));
-}
-
-/* A^T m. */
-INLINE void output_1d(const vec *m, size_t m_step, vec *y, int y_step)
-{
-    const vec s1 = m[m_step] + m[2 * m_step], d1 = m[m_step] - m[2 * m_step];
-    const vec s2 = m[3 * m_step] + m[4 * m_step], d2 = m[3 * m_step] - m[4 * m_step];
-    y[0] = m[0] + (s1 + s2);
-    y[y_step] = vfma(vset1(P), d1, vset1(Q) * d2);
-    y[2 * y_step] = vfma(vset1(A), s1, vset1(B) * s2);
-    y[3 * y_step] = vfma(vset1(A * P), d1, vfma(vset1(B * Q), d2, m[5 * m_step]));
-}
-
-/* A y. */
-INLINE void gradient_1d(const vec *y, int y_step, vec *t, size_t t_step)
-{
-    const vec y0 = y[0], y1 = y[y_step], y2 = y[2 * y_step], y3 = y[3 * y_step];
-    const vec e1 = vfma(vset1(A), y2, y0), o1 = vfma(vset1(A), y3, y1);
-    const vec e2 = vfma(vset1(B), y2, y0), o2 = vfma(vset1(B), y3, y1);
-    t[0] = y0;
-    t[t_step] = vfma(vset1(P), o1, e1);
-    t[2 * t_step] = vfma(vset1(-P), o1, e1);
-    t[3 * t_step] = vfma(vset1(Q), o2, e2);
-    t[4 * t_step] = vfma(vset1(-Q), o2, e2);
-    t[5 * t_step] = y3;
-}
-
-/* Rows of G are divided by these: the derivative of the product of all (x - point) at the point. */
-#define N0 (A * B)
-#define N1 (2 * A * (A - B))
-#define N2 (2 * B * (B - A))
-
-/* G g. */
-INLINE void filter_1d(const vec *g, int g_step, vec *u, size_t u_step)
-{
-    const vec g0 = g[0], g1 = g[g_step], g2 = g[2 * g_step];
-    const vec e1 = vfma(vset1(A), g2, g0), e2 = vfma(vset1(B), g2, g0);
-    u[0] = g0 * vset1(1 / N0);
-    u[u_step] = vfma(vset1(P), g1, e1) * vset1(1 / N1);
-    u[2 * u_step] = vfma(vset1(-P), g1, e1) * vset1(1 / N1);
-    u[3 * u_step] = vfma(vset1(Q), g1, e2) * vset1(1 / N2);
-    u[4 * u_step] = vfma(vset1(-Q), g1, e2) * vset1(1 / N2);
-    u[5 * u_step] = g2;
-}
-
-/* G^T u. */
-INLINE void filter_adjoint_1d(const vec *u, size_t u_step, vec *g, int g_step)
-{
-    const vec s1 = (u[u_step] + u[2 * u_step]) * vset1(1 / N1), d1 = (u[u_step] - u[2 * u_step]) * vset1(1 / N1);
-    const vec s2 = (u[3 * u_step] + u[4 * u_step]) * vset1(1 / N2), d2 = (u[3 * u_step] - u[4 * u_step]) * vset1(1 / N2);
-    g[0] = vfma(vset1(1 / N0), u[0], s1 + s2);
-    g[g_step] = vfma(vset1(P), d1, vset1(Q) * d2);
-    g[2 * g_step] = vfma(vset1(A), s1, vfma(vset1(B), s2, u[5 * u_step]));
-}
+#if TILE == 4
+#include "net/onednn/wino_f4.h"
+#else
+#include "net/onednn/wino_f6.h"
+#endif
 
 /* ---- two-dimensional transforms -------------------------------------------------------------------------------------------- */
 
@@ -256,25 +190,6 @@ TARGET static void input(const float *x, size_t row_step, const fnr_dn_window *i
     input_2d(d, REACH, v, v_step);
 }
 
-TARGET static void gradient(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step)
-{
-    vec y[TILE * TILE], t[TILE * REACH];
-    prefetch(dy + TILE * BLOCK, row_step, TILE);
-    for (int row = 0; row < TILE; row++) {
-        for (int column = 0; column < TILE; column++) {
-            y[row * TILE + column] = row < h && column < w ? as_vec(dy + (size_t)row * row_step)[column] : vset1(0.0f);
-        }
-    }
-    UNROLL for (int row = 0; row < TILE; row++)
-    {
-        gradient_1d(y + row * TILE, 1, t + row * REACH, 1);
-    }
-    UNROLL for (int x = 0; x < REACH; x++)
-    {
-        gradient_1d(t + x, REACH, as_vec_out(v + (size_t)x * v_step), REACH * v_step / BLOCK);
-    }
-}
-
 TARGET static void output(const float *m, size_t m_step, const fnr_dn_affine *f, bool stream, float *y, size_t row_step, int h,
                           int w)
 {
@@ -313,6 +228,26 @@ TARGET static void filter(const float *g, float *u, size_t u_step)
     }
 }
 
+#if TILE == 4
+TARGET static void gradient(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step)
+{
+    vec y[TILE * TILE], t[TILE * REACH];
+    prefetch(dy + TILE * BLOCK, row_step, TILE);
+    for (int row = 0; row < TILE; row++) {
+        for (int column = 0; column < TILE; column++) {
+            y[row * TILE + column] = row < h && column < w ? as_vec(dy + (size_t)row * row_step)[column] : vset1(0.0f);
+        }
+    }
+    UNROLL for (int row = 0; row < TILE; row++)
+    {
+        gradient_1d(y + row * TILE, 1, t + row * REACH, 1);
+    }
+    UNROLL for (int x = 0; x < REACH; x++)
+    {
+        gradient_1d(t + x, REACH, as_vec_out(v + (size_t)x * v_step), REACH * v_step / BLOCK);
+    }
+}
+
 TARGET static void filter_adjoint(const float *u, size_t u_step, float *g)
 {
     vec t[3 * REACH];
@@ -325,14 +260,18 @@ TARGET static void filter_adjoint(const float *u, size_t u_step, float *g)
         filter_adjoint_1d(t + row * REACH, 1, as_vec_out(g) + 3 * row, 1);
     }
 }
+#endif
 
 const fnr_dn_wino_kernels KERNELS = {
     .block = BLOCK,
+    .tile = TILE,
     .multiply = multiply,
     .outer = outer,
     .input = input,
-    .gradient = gradient,
     .output = output,
     .filter = filter,
+#if TILE == 4
+    .gradient = gradient,
     .filter_adjoint = filter_adjoint,
+#endif
 };

@@ -4,7 +4,9 @@
 #include "net/onednn/wino_strip.h"
 #include "src/core/threads.h"
 
-enum { ROWS_PER_TASK = 8 };
+enum {
+    TURN_CHANNELS = 128 /* input channels times kernel slices that one turn of a product sums over */
+};
 
 typedef struct {
     const fnr_dn_wino *w;
@@ -43,66 +45,76 @@ static work begin(const run_job *j, int strip, float *scratch)
 static void load_rows(void *ctx, size_t task)
 {
     const work *k = ctx;
-    const int first = (int)task * ROWS_PER_TASK, rows = fnr_dn_strip_in_rows(k->job->w, &k->strip);
-    for (int r = first; r < first + ROWS_PER_TASK && r < rows; r++) {
-        fnr_dn_strip_load(k->job->w, &k->strip, k->job->src, &k->v, r);
-    }
+    const int first = (int)task * FNR_DN_ROWS_PER_TASK, rows = fnr_dn_strip_in_rows(k->job->w, &k->strip);
+    fnr_dn_strip_load(k->job->w, &k->strip, k->job->src, &k->v, first, fnr_dn_at_most(rows - first, FNR_DN_ROWS_PER_TASK));
 }
 
-/* Input channels to output channels at one frequency. */
-static void multiply_frequency(void *ctx, size_t frequency)
+/* Input channels to output channels at one frequency, for some of the terms (pairs of kernel slice and channel block). */
+static void multiply_terms(const work *k, int f, int first, int n_terms)
 {
-    const work *k = ctx;
     const fnr_dn_wino *w = k->job->w;
-    const int f = (int)frequency, block = w->kernels->block, rows = fnr_dn_strip_out_rows(&k->strip);
+    const int all = w->terms * w->in_blocks, block = w->kernels->block, rows = fnr_dn_strip_out_rows(&k->strip);
     const float *terms[FNR_DN_MOST_TERMS];
-    for (int t = 0; t < w->terms * w->in_blocks; t++) {
-        terms[t] = fnr_dn_spectrum_at(w, &k->v, f, t % w->in_blocks, t / w->in_blocks * k->strip.tiles);
+    for (int t = 0; t < n_terms; t++) {
+        const int term = first + t;
+        terms[t] = fnr_dn_spectrum_at(w, &k->v, f, term % w->in_blocks, term / w->in_blocks * k->strip.tiles);
     }
     fnr_dn_product p = {.rows = (size_t)((rows + FNR_DN_ROW_UNIT - 1) / FNR_DN_ROW_UNIT * FNR_DN_ROW_UNIT),
-                        .n_terms = (size_t)(w->terms * w->in_blocks),
+                        .n_terms = (size_t)n_terms,
                         .terms = terms,
                         .row_blocks = 1,
-                        .u = k->job->u + (size_t)f * fnr_dn_filter_step(w),
-                        .out_step = (size_t)block};
+                        .out_step = (size_t)block,
+                        .add = first > 0};
+    const float *u = k->job->u + (size_t)f * fnr_dn_filter_step(w);
     for (int b = 0; b < w->out_blocks; b += 2) {
         p.columns = w->out_blocks - b > 1 ? 2 : 1;
         p.out[0] = fnr_dn_spectrum_at(w, &k->m, f, b, 0);
         p.out[1] = p.columns == 2 ? fnr_dn_spectrum_at(w, &k->m, f, b + 1, 0) : NULL;
+        p.u = u + (size_t)first * (size_t)(block * p.columns * block);
         w->kernels->multiply(&p);
-        p.u += p.n_terms * (size_t)(block * p.columns * block);
+        u += (size_t)all * (size_t)(block * p.columns * block);
     }
 }
 
-static void store_row(const work *k, int row)
+/* With many terms in turns: the weights of a turn stay in the first-level cache while all rows pass. */
+static void multiply_frequency(void *ctx, size_t frequency)
 {
+    const work *k = ctx;
     const fnr_dn_wino *w = k->job->w;
-    const fnr_dn_tile_window at = fnr_dn_tile_outputs(w, &k->strip, row);
-    const int block = w->kernels->block;
-    const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
-    for (int b = 0; b < w->out_blocks; b++) {
-        float *y = fnr_dn_block_at(k->job->dst, &e, block, at.n, b) + at.pixel * (size_t)block;
-        const fnr_dn_affine f = k->job->norm ? fnr_dn_norm_affine(k->job->norm, b) : (fnr_dn_affine){0};
-        w->kernels->output(fnr_dn_spectrum_at(w, &k->m, 0, b, row), k->m.step, k->job->norm ? &f : NULL, w->stream, y,
-                           (size_t)w->w * (size_t)block, at.h, at.w);
+    const int all = w->terms * w->in_blocks, turn = TURN_CHANNELS / w->kernels->block;
+    for (int first = 0; first < all; first += turn) {
+        multiply_terms(k, (int)frequency, first, fnr_dn_at_most(all - first, turn));
     }
 }
 
+/* One channel block after the other, for the same reason as in fnr_dn_strip_load. */
 static void store_rows(void *ctx, size_t task)
 {
     const work *k = ctx;
-    const int first = (int)task * ROWS_PER_TASK, rows = fnr_dn_strip_out_rows(&k->strip);
-    for (int r = first; r < first + ROWS_PER_TASK && r < rows; r++) {
-        store_row(k, r);
+    const fnr_dn_wino *w = k->job->w;
+    const int first = (int)task * FNR_DN_ROWS_PER_TASK, block = w->kernels->block;
+    const int rows = fnr_dn_at_most(fnr_dn_strip_out_rows(&k->strip) - first, FNR_DN_ROWS_PER_TASK);
+    const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
+    fnr_dn_tile_window at[FNR_DN_ROWS_PER_TASK];
+    for (int r = 0; r < rows; r++) {
+        at[r] = fnr_dn_tile_outputs(w, &k->strip, first + r);
     }
-    if (k->job->w->stream) {
+    for (int b = 0; b < w->out_blocks; b++) {
+        const fnr_dn_affine f = k->job->norm ? fnr_dn_norm_affine(k->job->norm, b) : (fnr_dn_affine){0};
+        for (int r = 0; r < rows; r++) {
+            float *y = fnr_dn_block_at(k->job->dst, &e, block, at[r].n, b) + at[r].pixel * (size_t)block;
+            w->kernels->output(fnr_dn_spectrum_at(w, &k->m, 0, b, first + r), k->m.step, k->job->norm ? &f : NULL, w->stream, y,
+                               (size_t)w->w * (size_t)block, at[r].h, at[r].w);
+        }
+    }
+    if (w->stream) {
         _mm_sfence(); /* stores past the caches are visible to others only behind this */
     }
 }
 
 static size_t tasks_of(int rows)
 {
-    return (size_t)((rows + ROWS_PER_TASK - 1) / ROWS_PER_TASK);
+    return (size_t)((rows + FNR_DN_ROWS_PER_TASK - 1) / FNR_DN_ROWS_PER_TASK);
 }
 
 /* A thread's own strip. */
@@ -113,8 +125,8 @@ static void run_strip(void *ctx, int worker, int strip)
     for (size_t t = 0; t < tasks_of(fnr_dn_strip_in_rows(j->w, &k.strip)); t++) {
         load_rows(&k, t);
     }
-    for (size_t f = 0; f < FNR_DN_FREQUENCIES; f++) {
-        multiply_frequency(&k, f);
+    for (int f = 0; f < fnr_dn_wino_frequencies(j->w->kernels); f++) {
+        multiply_frequency(&k, (size_t)f);
     }
     for (size_t t = 0; t < tasks_of(fnr_dn_strip_out_rows(&k.strip)); t++) {
         store_rows(&k, t);
@@ -126,7 +138,7 @@ static void run_shared(const run_job *j, int strip)
 {
     work k = begin(j, strip, j->scratch);
     fnr_parallel_for(tasks_of(fnr_dn_strip_in_rows(j->w, &k.strip)), load_rows, &k);
-    fnr_parallel_for(FNR_DN_FREQUENCIES, multiply_frequency, &k);
+    fnr_parallel_for((size_t)fnr_dn_wino_frequencies(j->w->kernels), multiply_frequency, &k);
     fnr_parallel_for(tasks_of(fnr_dn_strip_out_rows(&k.strip)), store_rows, &k);
 }
 

@@ -8,7 +8,8 @@
 #include "src/core/threads.h"
 
 enum {
-    ROWS_PER_TASK = 8,
+    TILE = 4,
+    FREQUENCIES = (TILE + 2) * (TILE + 2),
     MOST_PARTS = 16,
     PART_ROWS = 192 /* at least, of a part: clearing and adding its sums should cost little beside making them */
 };
@@ -64,15 +65,21 @@ static work begin(const grad_job *j, int strip, float *scratch, float *sums, boo
                   .fresh = fresh};
 }
 
-static void load_gradient(const work *k, int row)
+static void load_gradients(const work *k, int first, int rows)
 {
     const fnr_dn_wino *w = k->job->w;
-    const fnr_dn_tile_window at = fnr_dn_tile_outputs(w, &k->strip, row);
     const int block = w->kernels->block;
     const fnr_dn_extent e = {.pixels = (size_t)w->d * (size_t)w->h * (size_t)w->w};
+    fnr_dn_tile_window at[FNR_DN_ROWS_PER_TASK];
+    for (int r = 0; r < rows; r++) {
+        at[r] = fnr_dn_tile_outputs(w, &k->strip, first + r);
+    }
     for (int b = 0; b < w->out_blocks; b++) {
-        const float *dy = fnr_dn_block_at(k->job->dy, &e, block, at.n, b) + at.pixel * (size_t)block;
-        w->kernels->gradient(dy, (size_t)w->w * (size_t)block, at.h, at.w, fnr_dn_spectrum_at(w, &k->g, 0, b, row), k->g.step);
+        for (int r = 0; r < rows; r++) {
+            const float *dy = fnr_dn_block_at(k->job->dy, &e, block, at[r].n, b) + at[r].pixel * (size_t)block;
+            w->kernels->gradient(dy, (size_t)w->w * (size_t)block, at[r].h, at[r].w,
+                                 fnr_dn_spectrum_at(w, &k->g, 0, b, first + r), k->g.step);
+        }
     }
 }
 
@@ -80,14 +87,10 @@ static void load_gradient(const work *k, int row)
 static void load_rows(void *ctx, size_t task)
 {
     const work *k = ctx;
-    const int first = (int)task * ROWS_PER_TASK, in = fnr_dn_strip_in_rows(k->job->w, &k->strip),
+    const int first = (int)task * FNR_DN_ROWS_PER_TASK, in = fnr_dn_strip_in_rows(k->job->w, &k->strip),
               out = fnr_dn_strip_out_rows(&k->strip);
-    for (int r = first; r < first + ROWS_PER_TASK && r < in; r++) {
-        fnr_dn_strip_load(k->job->w, &k->strip, k->job->src, &k->v, r);
-        if (r < out) {
-            load_gradient(k, r);
-        }
-    }
+    fnr_dn_strip_load(k->job->w, &k->strip, k->job->src, &k->v, first, fnr_dn_at_most(in - first, FNR_DN_ROWS_PER_TASK));
+    load_gradients(k, first, fnr_dn_at_most(out - first, FNR_DN_ROWS_PER_TASK));
 }
 
 /* Sums lie as [frequency][kernel slice][input block][output block][input channel][output channel]. */
@@ -116,10 +119,10 @@ static void sum_frequency(void *ctx, size_t frequency)
 static void run_strip(const grad_job *j, int strip, float *scratch, float *sums, bool fresh)
 {
     work k = begin(j, strip, scratch, sums, fresh);
-    for (int t = 0; t * ROWS_PER_TASK < fnr_dn_strip_in_rows(j->w, &k.strip); t++) {
+    for (int t = 0; t * FNR_DN_ROWS_PER_TASK < fnr_dn_strip_in_rows(j->w, &k.strip); t++) {
         load_rows(&k, (size_t)t);
     }
-    for (size_t f = 0; f < FNR_DN_FREQUENCIES; f++) {
+    for (size_t f = 0; f < FREQUENCIES; f++) {
         sum_frequency(&k, f);
     }
 }
@@ -139,8 +142,9 @@ static void run_shared(const grad_job *j)
 {
     for (int i = 0; i < fnr_dn_strip_count(j->w); i++) {
         work k = begin(j, i, j->scratch, j->sums, i == 0);
-        fnr_parallel_for((size_t)((fnr_dn_strip_in_rows(j->w, &k.strip) + ROWS_PER_TASK - 1) / ROWS_PER_TASK), load_rows, &k);
-        fnr_parallel_for(FNR_DN_FREQUENCIES, sum_frequency, &k);
+        fnr_parallel_for((size_t)((fnr_dn_strip_in_rows(j->w, &k.strip) + FNR_DN_ROWS_PER_TASK - 1) / FNR_DN_ROWS_PER_TASK),
+                         load_rows, &k);
+        fnr_parallel_for(FREQUENCIES, sum_frequency, &k);
     }
 }
 
@@ -149,7 +153,7 @@ static void add_parts(const grad_job *j, size_t row, float *u)
 {
     const int block = j->w->kernels->block;
     const size_t frequency_step = fnr_dn_filter_step(j->w), part_step = sums_floats(j->w);
-    for (int f = 0; f < FNR_DN_FREQUENCIES; f++, u += block) {
+    for (int f = 0; f < FREQUENCIES; f++, u += block) {
         const float *from = j->sums + (size_t)f * frequency_step + row * (size_t)block;
         memcpy(u, from, (size_t)block * sizeof *u);
         for (int p = 1; p < j->parts; p++) {
@@ -169,7 +173,7 @@ static void finish_square(void *ctx, size_t index)
     const int block = w->kernels->block, out_block = (int)index % w->out_blocks,
               in_block = (int)index / w->out_blocks % w->in_blocks;
     const int slice = (int)index / (w->out_blocks * w->in_blocks);
-    _Alignas(64) float u[FNR_DN_FREQUENCIES * FNR_DN_MAX_BLOCK], g[9 * FNR_DN_MAX_BLOCK];
+    _Alignas(64) float u[FREQUENCIES * FNR_DN_MAX_BLOCK], g[9 * FNR_DN_MAX_BLOCK];
     for (int c = 0; c < block && in_block * block + c < w->in_channels; c++) {
         add_parts(j, index * (size_t)block + (size_t)c, u);
         w->kernels->filter_adjoint(u, (size_t)block, g);

@@ -1,11 +1,14 @@
 /* The innermost loops of the Winograd convolutions, and the two small matrix products they and the 2x2 convolutions are made of.
  * One table per instruction set; wino_body.h is compiled once for each.
  *
- * F(4x4, 3x3) of Lavin and Gray (2016), arXiv:1509.09308: a tile of 4x4 outputs comes from 6x6 inputs by
- *   Y = A^T [(G g G^T) * (B^T d B)] A,
- * with 36 multiplications where the definition has 144.  The interpolation points are 0, +-5/8, +-3/2 and infinity: with them the
- * rounding error is half of that with the usual 0, +-1, +-2 (relative L2 6e-7 against 1.4e-6 at 64 channels), and the constants
- * are exact in float32.
+ * F(m x m, 3x3) of Lavin and Gray (2016), arXiv:1509.09308: a tile of m x m outputs comes from (m + 2) x (m + 2) inputs by
+ *   Y = A^T [(G g G^T) * (B^T d B)] A.
+ *
+ * m = 4: 36 multiplications where the definition has 144.  The interpolation points are 0, +-5/8, +-3/2 and infinity: with them
+ * the rounding error is half of that with the usual 0, +-1, +-2 (relative L2 7.5e-7 against 1.6e-6 at 64 channels), and the
+ * constants are exact in float32. m = 6: 64 where the definition has 324, a fifth less than m = 4, and as much less memory to
+ * pass through the caches.  Points 0,
+ * +-1/2, +-1, +-2 and infinity: relative L2 2.0e-6 (the best of a search over multiples of 1/16).
  *
  * Every sum runs over channels (and kernel slices) in ascending order, one fused multiply-add after the other, whatever the
  * number of rows: a tile's result does not depend on its neighbours in the strip. */
@@ -15,13 +18,11 @@
 #include "net/onednn/kernels.h"
 
 enum {
-    FNR_DN_TILE = 4,                                  /* outputs of a tile along an axis */
-    FNR_DN_REACH = FNR_DN_TILE + 2,                   /* its inputs */
-    FNR_DN_FREQUENCIES = FNR_DN_REACH * FNR_DN_REACH, /* elements of a transformed tile */
-    FNR_DN_ROW_UNIT = 4                               /* products are fastest when rows are a multiple of this */
+    FNR_DN_ROW_UNIT = 4 /* products are fastest when rows are a multiple of this */
 };
 
-/* out[j][r] = affine(sum over terms t and channels c of terms[t][r][c] * u[t][c][j]) for rows r and column blocks j. */
+/* out[j][r] = affine(sum over terms t and channels c of terms[t][r][c] * u[t][c][j]) for rows r and column blocks j; add: the sum
+ * goes on from what out holds, so that a long sum may be made in turns with the same result to the last bit. */
 typedef struct {
     size_t rows, n_terms;
     const float *const *terms; /* row r of a term, `block` channels, lies at terms[t] + r * row_blocks * block */
@@ -31,6 +32,7 @@ typedef struct {
     float *out[2];
     size_t out_step;                /* floats from row to row */
     const fnr_dn_affine *affine[2]; /* NULL: none */
+    bool add;
 } fnr_dn_product;
 
 /* sums[j][c][k] += sum over rows of v[r * v_step + c] * w[j][r * w_step + k]; fresh: = instead of +=. */
@@ -50,20 +52,29 @@ typedef struct {
 
 typedef struct {
     int block;
+    int tile; /* outputs of a tile along an axis, 4 or 6; it has tile + 2 inputs along an axis */
     void (*multiply)(const fnr_dn_product *p);
     void (*outer)(const fnr_dn_outer *p);
-    /* B^T d B of a 6x6 tile: x is its first pixel inside the image, pixels outside count as zero.  f (NULL = none) is applied to
+    /* B^T d B of a tile: x is its first pixel inside the image, pixels outside count as zero.  f (NULL = none) is applied to
      * those inside.  Frequency i goes to v + i * v_step. */
     void (*input)(const float *x, size_t row_step, const fnr_dn_window *inside, const fnr_dn_affine *f, float *v, size_t v_step);
-    /* A dy A^T of a 4x4 tile, of which h x w pixels lie in the image. */
-    void (*gradient)(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step);
     /* y = affine(A^T m A), cut to h x w pixels; stream: written past the caches. */
     void (*output)(const float *m, size_t m_step, const fnr_dn_affine *f, bool stream, float *y, size_t row_step, int h, int w);
-    /* G g G^T of `block` 3x3 filters side by side, and the adjoint G^T u G. */
+    /* G g G^T of `block` 3x3 filters side by side. */
     void (*filter)(const float *g, float *u, size_t u_step);
+    /* For gradients of weights; tiles of 6 have none (NULL). */
+    /* A dy A^T of a tile, of which h x w pixels lie in the image. */
+    void (*gradient)(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step);
+    /* The adjoint of `filter`, G^T u G. */
     void (*filter_adjoint)(const float *u, size_t u_step, float *g);
 } fnr_dn_wino_kernels;
 
-extern const fnr_dn_wino_kernels fnr_dn_wino_avx512, fnr_dn_wino_avx2;
+/* Elements of a transformed tile. */
+static inline int fnr_dn_wino_frequencies(const fnr_dn_wino_kernels *k)
+{
+    return (k->tile + 2) * (k->tile + 2);
+}
+
+extern const fnr_dn_wino_kernels fnr_dn_wino_avx512, fnr_dn_wino_avx2, fnr_dn_wino6_avx512, fnr_dn_wino6_avx2;
 
 #endif

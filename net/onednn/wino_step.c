@@ -1,13 +1,20 @@
 /* Steps of a program that are Winograd convolutions. */
 #include "net/onednn/program.h"
 
+/* Prediction computes in tiles of 6x6, always: which tiles it uses must not depend on the size of an image's part.  Gradients
+ * need the smaller rounding error of 4x4. */
+static const fnr_dn_wino_kernels *kernels_of(const fnr_program *p)
+{
+    return p->mode == FNR_MODE_INFER ? p->backend->wino6 : p->backend->wino;
+}
+
 bool fnr_dn_wino_suits(const fnr_program *p, const fnr_op *op)
 {
     fnr_dn_wino w;
     const fnr_shape *in = &p->values[op->in[0]].shape, *out = &p->values[op->out].shape;
     return p->winograd && op->kind == FNR_OP_CONV && op->kernel == 3 &&
-           fnr_dn_wino_init(&w, p->backend->wino, in, out->c, FNR_DN_WINO_FORWARD) &&
-           fnr_dn_wino_init(&w, p->backend->wino, out, in->c, FNR_DN_WINO_BACK);
+           fnr_dn_wino_init(&w, kernels_of(p), in, out->c, FNR_DN_WINO_FORWARD) &&
+           fnr_dn_wino_init(&w, kernels_of(p), out, in->c, FNR_DN_WINO_BACK);
 }
 
 static size_t larger(size_t a, size_t b)
@@ -19,7 +26,7 @@ bool fnr_dn_wino_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err)
 {
     const fnr_shape *in = &p->values[s->op->in[0]].shape, *out = &p->values[s->op->out].shape;
     const size_t filter =
-        fnr_dn_wino_init(&s->wino, p->backend->wino, in, out->c, FNR_DN_WINO_FORWARD) ? fnr_dn_wino_filter_floats(&s->wino) : 0;
+        fnr_dn_wino_init(&s->wino, kernels_of(p), in, out->c, FNR_DN_WINO_FORWARD) ? fnr_dn_wino_filter_floats(&s->wino) : 0;
     p->scratch_floats = larger(p->scratch_floats, fnr_dn_wino_scratch_floats(&s->wino));
     if (p->keep_filters) {
         return (s->filter_buffer = fnr_dn_plan_add_kept(&p->plan, filter, err)) >= 0;
@@ -28,8 +35,8 @@ bool fnr_dn_wino_plan(fnr_program *p, fnr_dn_step *s, fnr_error *err)
     if (p->mode == FNR_MODE_INFER) {
         return true;
     }
-    fnr_dn_wino_init(&s->wino_back, p->backend->wino, out, in->c, FNR_DN_WINO_BACK);
-    fnr_dn_wino_init(&s->wino_grad, p->backend->wino, in, out->c, FNR_DN_WINO_GRAD);
+    fnr_dn_wino_init(&s->wino_back, kernels_of(p), out, in->c, FNR_DN_WINO_BACK);
+    fnr_dn_wino_init(&s->wino_grad, kernels_of(p), in, out->c, FNR_DN_WINO_GRAD);
     p->filter_floats = larger(p->filter_floats, fnr_dn_wino_filter_floats(&s->wino_back));
     p->scratch_floats = larger(p->scratch_floats,
                                larger(fnr_dn_wino_scratch_floats(&s->wino_back), fnr_dn_wino_grad_scratch_floats(&s->wino_grad)));

@@ -4,7 +4,10 @@
 
 #include "net/onednn/wino.h"
 
-enum { FNR_DN_MOST_TERMS = 768 }; /* channel blocks times kernel slices */
+enum {
+    FNR_DN_MOST_TERMS = 768,  /* channel blocks times kernel slices */
+    FNR_DN_ROWS_PER_TASK = 16 /* rows that are loaded or stored together */
+};
 
 typedef struct {
     int tile, tiles;   /* first, number */
@@ -39,14 +42,7 @@ static inline float *fnr_dn_spectrum_at(const fnr_dn_wino *w, const fnr_dn_spect
     return s->data + (size_t)frequency * s->step + ((size_t)b * s->rows + (size_t)row) * (size_t)w->kernels->block;
 }
 
-/* Where row `row` of a strip's spectrum lies: sample, slice (outside the image: -1), first pixel of its tile of outputs. */
-typedef struct {
-    int n, z, y, x;
-} fnr_dn_tile_place;
-
-fnr_dn_tile_place fnr_dn_tile_of(const fnr_dn_wino *w, const fnr_dn_strip *s, bool output, int row);
-
-/* The outputs of such a tile that are inside the image: the first one's pixel, and how many. */
+/* The outputs of a row's tile that are inside the image: the first one's pixel, and how many. */
 typedef struct {
     int n, h, w;
     size_t pixel;
@@ -59,8 +55,10 @@ static inline int fnr_dn_at_most(int v, int most)
     return v < most ? v : most;
 }
 
-/* Transforms the inputs of one row, all channels. */
-void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int row);
+/* Transforms the inputs of up to FNR_DN_ROWS_PER_TASK rows, all channels.  One channel block after the other: neighbouring tiles
+ * read on where the last one ended, and processors follow a few such streams, not those of all blocks at once. */
+void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_parts *src, const fnr_dn_spectrum *v, int first,
+                       int rows);
 
 /* Floats from one frequency of transformed weights to the next. */
 size_t fnr_dn_filter_step(const fnr_dn_wino *w);

@@ -20,15 +20,12 @@ typedef struct {
 } record;
 
 static const record records[] = {
-    {"2d_m4d2", true, {2, 1, 1, 4, 2}, FLIPS_NEVER, 3},
-    {"2d_m16d2", true, {2, 1, 1, 16, 2}, FLIPS_LATER, 3},
-    {"2d_m8d4", true, {2, 1, 1, 8, 4}, FLIPS_LATER, 3},
-    {"3d_m4d2", true, {3, 1, 1, 4, 2}, FLIPS_NEVER, 3},
-    {"3d_m4d4", true, {3, 1, 1, 4, 4}, FLIPS_LATER, 3},
-    {"unet2d_m4_d2", false, {2, 1, 1, 4, 2}, FLIPS_NEVER, 3},
-    {"unet2d_m8_d4", false, {2, 1, 1, 8, 4}, FLIPS_WITH_WINOGRAD, 2},
-    {"unet3d_m4_d2", false, {3, 1, 1, 4, 2}, FLIPS_LATER, 3},
-    {"unet3d_m4_d4", false, {3, 1, 1, 4, 4}, FLIPS_AT_ONCE, 1},
+    {"2d_m4d2", true, {2, 1, 1, 4, 2}, FLIPS_NEVER, 3},         {"2d_m16d2", true, {2, 1, 1, 16, 2}, FLIPS_LATER, 3},
+    {"2d_m8d4", true, {2, 1, 1, 8, 4}, FLIPS_LATER, 3},         {"3d_m4d2", true, {3, 1, 1, 4, 2}, FLIPS_NEVER, 3},
+    {"3d_m4d4", true, {3, 1, 1, 4, 4}, FLIPS_WITH_WINOGRAD, 3}, /* the thinnest margin (3e-6): blocks of 8 channels (AVX2) flip it
+                                                                 */
+    {"unet2d_m4_d2", false, {2, 1, 1, 4, 2}, FLIPS_NEVER, 3},   {"unet2d_m8_d4", false, {2, 1, 1, 8, 4}, FLIPS_WITH_WINOGRAD, 2},
+    {"unet3d_m4_d2", false, {3, 1, 1, 4, 2}, FLIPS_LATER, 3},   {"unet3d_m4_d4", false, {3, 1, 1, 4, 4}, FLIPS_AT_ONCE, 1},
 };
 enum { N_RECORDS = sizeof records / sizeof *records };
 

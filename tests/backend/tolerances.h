@@ -28,7 +28,7 @@ typedef enum {
 
 typedef struct {
     fnr_tolerance_kind kind;
-    double ref, direct, winograd; /* sums in double; sums in float32; Winograd F(4x4, 3x3) */
+    double ref, direct, winograd; /* sums in double; sums in float32; Winograd, F(4x4) in training, F(6x6) in prediction */
     const char *why;
 } fnr_tolerance_row;
 

@@ -39,7 +39,8 @@ keep_what_is_new() { # target
     mkdir -p "$new" "build-fuzz/merged_$1"
     find "build-fuzz/new_$1" -type f -size -"$((largest + 1))"c -exec cp -t "$new" {} +
     cp "tests/fuzz/corpus_$1"/* "build-fuzz/merged_$1/"
-    "build-fuzz/fuzz_$1" -merge=1 -timeout=5 -rss_limit_mb=1024 "build-fuzz/merged_$1" "$new" 2>&1 | grep -E 'MERGE-OUTER: [0-9]+ new' || true
+    "build-fuzz/fuzz_$1" -merge=1 -timeout=5 -rss_limit_mb=1024 -artifact_prefix="build-fuzz/$1-" \
+        "build-fuzz/merged_$1" "$new" 2>&1 | grep -E 'MERGE-OUTER: [0-9]+ new' || true
     cp -n "build-fuzz/merged_$1"/* "tests/fuzz/corpus_$1/"
     du -sh --apparent-size "tests/fuzz/corpus_$1"
 }
