@@ -10,7 +10,7 @@
 enum {
     STRIP_BYTES = 384 << 10,       /* transformed tensors of a thread's own strip */
     SHARED_STRIP_BYTES = 12 << 20, /* of a strip that all threads work on */
-    OWN_FILTER_BYTES = 5 << 20,    /* transformed weights above this want shared strips */
+    OWN_FILTER_BYTES = 9 << 20,    /* transformed weights above this want shared strips */
     OWN_SUMS_BYTES = 3 << 19,      /* the same of sums that become their gradient */
     OWN_SUMS_ROWS = 768,           /* rows below this are too few for partial sums */
     STREAM_BYTES = 32 << 20,       /* outputs larger than this will not be found in a cache by their reader */

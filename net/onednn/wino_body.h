@@ -10,7 +10,11 @@
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
-enum { REACH = TILE + 2, PREFETCH_TILES = 1 };
+enum {
+    REACH = TILE + 2,
+    PREFETCH_TILES = 1,
+    TURN_TERMS = 128 / BLOCK /* of a turn of a product: its weights, 8 or 16 KiB, fill a part of the first-level cache */
+};
 
 static inline const vec *as_vec(const float *p)
 {
@@ -30,19 +34,24 @@ INLINE vec apply(vec x, const fnr_dn_affine *f)
     return f->relu ? vmax(vset1(0.0f), y) : y; /* NaN passes: max returns its second operand then */
 }
 
+/* Terms of one turn of a product: [begin, end).  Its weights stay in the first-level cache while all rows pass. */
+typedef struct {
+    size_t begin, end;
+} turn;
+
 /* `rows` and `columns` are constants where this is inlined, so that the accumulators stay in registers. */
-INLINE void product_rows(const fnr_dn_product *p, size_t first, int rows, int columns, int row_blocks)
+INLINE void product_rows(const fnr_dn_product *p, const turn *now, size_t first, int rows, int columns, int row_blocks)
 {
     vec acc[MOST_ROWS][2];
-    const vec *u = as_vec(p->u);
+    const vec *u = as_vec(p->u) + now->begin * (size_t)(BLOCK * columns);
     UNROLL for (int r = 0; r < rows; r++)
     {
         UNROLL for (int j = 0; j < columns; j++)
         {
-            acc[r][j] = p->add ? *as_vec(p->out[j] + (first + (size_t)r) * p->out_step) : vset1(0.0f);
+            acc[r][j] = now->begin ? *as_vec(p->out[j] + (first + (size_t)r) * p->out_step) : vset1(0.0f);
         }
     }
-    for (size_t t = 0; t < p->n_terms; t++) {
+    for (size_t t = now->begin; t < now->end; t++) {
         const float *a = p->terms[t] + first * (size_t)(row_blocks * BLOCK);
 #pragma GCC unroll 2
         for (int c = 0; c < BLOCK; c++, u += columns) {
@@ -58,7 +67,7 @@ INLINE void product_rows(const fnr_dn_product *p, size_t first, int rows, int co
     }
     UNROLL for (int j = 0; j < columns; j++)
     {
-        const fnr_dn_affine *f = p->affine[j];
+        const fnr_dn_affine *f = now->end == p->n_terms ? p->affine[j] : NULL;
         float *out = p->out[j] + first * p->out_step;
         UNROLL for (int r = 0; r < rows; r++)
         {
@@ -67,22 +76,30 @@ INLINE void product_rows(const fnr_dn_product *p, size_t first, int rows, int co
     }
 }
 
-INLINE void product_columns(const fnr_dn_product *p, int columns, int row_blocks)
+INLINE void product_turn(const fnr_dn_product *p, const turn *now, int columns, int row_blocks)
 {
     size_t r = 0;
     for (; r + MOST_ROWS <= p->rows; r += MOST_ROWS) {
-        product_rows(p, r, MOST_ROWS, columns, row_blocks);
+        product_rows(p, now, r, MOST_ROWS, columns, row_blocks);
     }
 #if MOST_ROWS > 8
     for (; r + 8 <= p->rows; r += 8) {
-        product_rows(p, r, 8, columns, row_blocks);
+        product_rows(p, now, r, 8, columns, row_blocks);
     }
 #endif
     for (; r + 4 <= p->rows; r += 4) {
-        product_rows(p, r, 4, columns, row_blocks);
+        product_rows(p, now, r, 4, columns, row_blocks);
     }
     for (; r < p->rows; r++) {
-        product_rows(p, r, 1, columns, row_blocks);
+        product_rows(p, now, r, 1, columns, row_blocks);
+    }
+}
+
+INLINE void product_columns(const fnr_dn_product *p, int columns, int row_blocks)
+{
+    for (size_t t = 0; t < p->n_terms; t += TURN_TERMS) {
+        const turn now = {.begin = t, .end = t + TURN_TERMS < p->n_terms ? t + TURN_TERMS : p->n_terms};
+        product_turn(p, &now, columns, row_blocks);
     }
 }
 

@@ -4,10 +4,6 @@
 #include "net/onednn/wino_strip.h"
 #include "src/core/threads.h"
 
-enum {
-    TURN_CHANNELS = 128 /* input channels times kernel slices that one turn of a product sums over */
-};
-
 typedef struct {
     const fnr_dn_wino *w;
     const fnr_dn_parts *src;
@@ -49,41 +45,28 @@ static void load_rows(void *ctx, size_t task)
     fnr_dn_strip_load(k->job->w, &k->strip, k->job->src, &k->v, first, fnr_dn_at_most(rows - first, FNR_DN_ROWS_PER_TASK));
 }
 
-/* Input channels to output channels at one frequency, for some of the terms (pairs of kernel slice and channel block). */
-static void multiply_terms(const work *k, int f, int first, int n_terms)
-{
-    const fnr_dn_wino *w = k->job->w;
-    const int all = w->terms * w->in_blocks, block = w->kernels->block, rows = fnr_dn_strip_out_rows(&k->strip);
-    const float *terms[FNR_DN_MOST_TERMS];
-    for (int t = 0; t < n_terms; t++) {
-        const int term = first + t;
-        terms[t] = fnr_dn_spectrum_at(w, &k->v, f, term % w->in_blocks, term / w->in_blocks * k->strip.tiles);
-    }
-    fnr_dn_product p = {.rows = (size_t)((rows + FNR_DN_ROW_UNIT - 1) / FNR_DN_ROW_UNIT * FNR_DN_ROW_UNIT),
-                        .n_terms = (size_t)n_terms,
-                        .terms = terms,
-                        .row_blocks = 1,
-                        .out_step = (size_t)block,
-                        .add = first > 0};
-    const float *u = k->job->u + (size_t)f * fnr_dn_filter_step(w);
-    for (int b = 0; b < w->out_blocks; b += 2) {
-        p.columns = w->out_blocks - b > 1 ? 2 : 1;
-        p.out[0] = fnr_dn_spectrum_at(w, &k->m, f, b, 0);
-        p.out[1] = p.columns == 2 ? fnr_dn_spectrum_at(w, &k->m, f, b + 1, 0) : NULL;
-        p.u = u + (size_t)first * (size_t)(block * p.columns * block);
-        w->kernels->multiply(&p);
-        u += (size_t)all * (size_t)(block * p.columns * block);
-    }
-}
-
-/* With many terms in turns: the weights of a turn stay in the first-level cache while all rows pass. */
+/* Input channels to output channels at one frequency. */
 static void multiply_frequency(void *ctx, size_t frequency)
 {
     const work *k = ctx;
     const fnr_dn_wino *w = k->job->w;
-    const int all = w->terms * w->in_blocks, turn = TURN_CHANNELS / w->kernels->block;
-    for (int first = 0; first < all; first += turn) {
-        multiply_terms(k, (int)frequency, first, fnr_dn_at_most(all - first, turn));
+    const int f = (int)frequency, block = w->kernels->block, rows = fnr_dn_strip_out_rows(&k->strip);
+    const float *terms[FNR_DN_MOST_TERMS];
+    for (int t = 0; t < w->terms * w->in_blocks; t++) {
+        terms[t] = fnr_dn_spectrum_at(w, &k->v, f, t % w->in_blocks, t / w->in_blocks * k->strip.tiles);
+    }
+    fnr_dn_product p = {.rows = (size_t)((rows + FNR_DN_ROW_UNIT - 1) / FNR_DN_ROW_UNIT * FNR_DN_ROW_UNIT),
+                        .n_terms = (size_t)(w->terms * w->in_blocks),
+                        .terms = terms,
+                        .row_blocks = 1,
+                        .u = k->job->u + (size_t)f * fnr_dn_filter_step(w),
+                        .out_step = (size_t)block};
+    for (int b = 0; b < w->out_blocks; b += 2) {
+        p.columns = w->out_blocks - b > 1 ? 2 : 1;
+        p.out[0] = fnr_dn_spectrum_at(w, &k->m, f, b, 0);
+        p.out[1] = p.columns == 2 ? fnr_dn_spectrum_at(w, &k->m, f, b + 1, 0) : NULL;
+        w->kernels->multiply(&p);
+        p.u += p.n_terms * (size_t)(block * p.columns * block);
     }
 }
 

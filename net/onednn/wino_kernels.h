@@ -21,8 +21,8 @@ enum {
     FNR_DN_ROW_UNIT = 4 /* products are fastest when rows are a multiple of this */
 };
 
-/* out[j][r] = affine(sum over terms t and channels c of terms[t][r][c] * u[t][c][j]) for rows r and column blocks j; add: the sum
- * goes on from what out holds, so that a long sum may be made in turns with the same result to the last bit. */
+/* out[j][r] = affine(sum over terms t and channels c of terms[t][r][c] * u[t][c][j]) for rows r and column blocks j.  Long sums
+ * are made in turns that go on from what out holds: the result is the same to the last bit. */
 typedef struct {
     size_t rows, n_terms;
     const float *const *terms; /* row r of a term, `block` channels, lies at terms[t] + r * row_blocks * block */
@@ -32,7 +32,6 @@ typedef struct {
     float *out[2];
     size_t out_step;                /* floats from row to row */
     const fnr_dn_affine *affine[2]; /* NULL: none */
-    bool add;
 } fnr_dn_product;
 
 /* sums[j][c][k] += sum over rows of v[r * v_step + c] * w[j][r * w_step + k]; fresh: = instead of +=. */
