@@ -221,8 +221,11 @@ calibrate-verdict: $(EXE) $(BUILD)/tests/bench/bench_change_montage $(BUILD)/tes
 
 bench-paper90: $(EXE) ## compare the paper's own 90 registrations with its two annotators
 	@R=$(FNR_SHARED)/data/paper90/registrations.csv; [ -e $$R ] || { echo "skipped: no $$R"; exit 0; }; \
-	$(EXE) evaluate $$R:predicted_tform --manual $$R:ground_truth_forrest --manual $$R:ground_truth_sharmi \
-	    --tile-column path_signal --tile-px 1500 | grep -v '\.tif '
+	for published in '' --as-published; do \
+	    echo "errors over 1500 x 1500 EM px $$published"; \
+	    $(EXE) evaluate $$R:predicted_tform --manual $$R:ground_truth_forrest --manual $$R:ground_truth_sharmi \
+	        --tile-column path_signal --tile-px 1500 $$published | grep -v '\.tif \|^tile '; echo; \
+	done
 
 SHARE   := $(DESTDIR)$(PREFIX)/share
 CONFIGS := $(wildcard configs/*.ini)
