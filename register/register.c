@@ -11,7 +11,9 @@
 #include "src/core/mem.h"
 #include "src/core/threads.h"
 
-enum { COARSE_KEEP = 160, MIDDLE_KEEP = 24, FINE_KEEP = 6 };
+/* Candidates that live on after the coarse search, after their whole-pixel shift one level below, and after the fits of finer levels.
+ * In 112 searches (the paper's 90 transforms, section D and its wide-field twin) the right one was the first after each step. */
+enum { COARSE_KEEP = 160, SHIFTED_KEEP = 64, MIDDLE_KEEP = 24, FINE_KEEP = 6 };
 
 static const fnr_register_options defaults = {.scale_min = 0.92,
                                               .scale_max = 1.03,
@@ -126,7 +128,7 @@ typedef struct {
     fnr_hit *hits;
     fnr_error *errors;
     int level;
-    int reach; /* whole-pixel search first [px of the level]; 0: none */
+    int reach; /* whole-pixel search [px of the level]; 0: the fit */
     int parameters;
     double tolerance_px;
 } climb;
@@ -141,7 +143,9 @@ static void climb_one(void *ctx, size_t i)
         fnr_fail(err, FNR_E_CANCELLED, "stopped");
         return;
     }
-    if (c->reach == 0 || fnr_refine_shift(c->m, c->level, c->reach, &c->hits[i], &s, err)) {
+    if (c->reach > 0) {
+        fnr_refine_shift(c->m, c->level, c->reach, &c->hits[i], &s, err);
+    } else {
         fnr_fine(c->m, c->level, c->parameters, c->tolerance_px, &c->hits[i], &s, err);
     }
     fnr_scratch_free(&s);
@@ -161,6 +165,18 @@ static bool climb_all(climb *c, size_t n, fnr_error *err)
     return true;
 }
 
+/* A coarse candidate is right to about one pixel of the next level: whole-pixel shifts first, which are cheap, and the best of them go
+ * on. */
+static bool shift_all(climb *c, size_t *n, fnr_error *err)
+{
+    c->reach = 2;
+    const bool ok = climb_all(c, *n, err);
+    c->reach = 0;
+    qsort(c->hits, *n, sizeof *c->hits, compare_hits);
+    *n = *n < SHIFTED_KEEP ? *n : SHIFTED_KEEP;
+    return ok;
+}
+
 /* Coarse candidates climb the pyramid; fewer at each level. */
 static bool search(const fnr_match *m, fnr_hit **out, size_t *n, fnr_error *err)
 {
@@ -177,9 +193,8 @@ static bool search(const fnr_match *m, fnr_hit **out, size_t *n, fnr_error *err)
     bool ok = c.errors != NULL;
     for (int level = coarsest > 0 ? coarsest - 1 : 0; ok && level >= 0; level--) {
         c.level = level;
-        c.reach = level >= coarsest - 1 ? 2 : 0;
         c.tolerance_px = 0.05 * (double)(1 << level);
-        ok = climb_all(&c, *n, err);
+        ok = (level < coarsest - 1 || shift_all(&c, n, err)) && climb_all(&c, *n, err);
         if (ok) {
             *n = best_distinct(hits, *n, level > 1 ? MIDDLE_KEEP : FINE_KEEP, size);
         }
@@ -204,6 +219,9 @@ static bool measure_uncertainty(const fnr_match *m, const fnr_pose *pose, fnr_re
     return true;
 }
 
+/* Fits that begin this close to each other end at the same place: what they look at is four pixels wide (normal.c). */
+static const double same_basin_px = 0.3;
+
 /* Residual flow around the best hit: kept when it scores better; its agreement with the final pose is reported. */
 static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_error *err)
 {
@@ -213,14 +231,15 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
     const int parameters = fnr_pose_parameter_count(m->opt->model);
     bool ok = true;
     out->flow_inliers = out->flow_rms_px = out->flow_apart_px = NAN;
-    bool flowed = false;
+    bool flowed = false, settled = false; /* settled: the fit has ended at *hit already */
     if (fnr_flow(m, &hit->pose, &fit, &flow_error)) {
         fnr_hit moved = {.pose = fit.pose};
         out->flow_inliers = fit.inliers;
         out->flow_rms_px = fit.rms_px;
         flowed = true;
         ok = fnr_fine(m, 0, parameters, 1e-4, &moved, &s, err);
-        if (ok && moved.detail > hit->detail) {
+        settled = ok && (moved.detail > hit->detail || fnr_pose_distance(&moved.pose, &hit->pose, &m->tpl->size) < same_basin_px);
+        if (settled) {
             *hit = moved;
         }
     } else if (flow_error.code != FNR_E_NUMERIC) {
@@ -229,7 +248,7 @@ static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_
             *err = flow_error;
         }
     }
-    ok = ok && fnr_fine(m, 0, parameters, 1e-4, hit, &s, err);
+    ok = ok && (settled || fnr_fine(m, 0, parameters, 1e-4, hit, &s, err));
     if (ok && flowed) {
         out->flow_apart_px = fnr_pose_distance(&fit.pose, &hit->pose, &m->tpl->size);
     }
