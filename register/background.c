@@ -34,8 +34,7 @@ static void quantile_row(const float *rows, int w, int cell_rows, int cell, floa
                 }
             }
         }
-        fnr_sort_floats(scratch, n);
-        out[c] = n ? scratch[(size_t)(low_quantile * (double)(n - 1))] : NAN;
+        out[c] = n ? fnr_nth_float(scratch, n, (size_t)(low_quantile * (double)(n - 1))) : NAN;
     }
 }
 
@@ -96,8 +95,7 @@ static void median_filter(const fnr_grid *src, int r, fnr_grid *dst)
                     }
                 }
             }
-            fnr_sort_floats(window, n);
-            dst->px[(size_t)y * (size_t)src->w + (size_t)x] = n ? window[n / 3] : 0.0f;
+            dst->px[(size_t)y * (size_t)src->w + (size_t)x] = n ? fnr_nth_float(window, n, n / 3) : 0.0f;
         }
     }
 }

@@ -12,6 +12,9 @@
 /* Drawn tiles that lie in memory at a time [bytes]; with more, the montage is walked through several times. */
 static const size_t most_tile_bytes = (size_t)64 << 20;
 
+/* Blocks between two points where threads wait for each other. */
+enum { BATCH = 8 };
+
 /* The state of a search. */
 typedef struct {
     fnr_coarse s;
@@ -21,9 +24,15 @@ typedef struct {
     fnr_coarse_maps *maps; /* one per thread */
     int n_threads;
     fnr_error *errors; /* one per item of the walk */
-    fnr_peak_list *lists; /* FNR_TURNS per item of the walk */
-    fnr_coarse_block block;
-    atomic_size_t next; /* item of the walk that nobody has begun */
+    struct {
+        int x0, y0;
+        fnr_coarse_block block;
+        bool empty;
+        fnr_error err;
+    } batch[BATCH];
+    size_t n_batch;
+    fnr_peak_list *lists; /* FNR_TURNS per item of the walk and block of the batch */
+    atomic_size_t next;   /* item and block that nobody has begun: block * count + item */
     fnr_peak *peaks;
     size_t n_peaks;
 } walk;
@@ -74,19 +83,31 @@ static void draw_item(void *ctx, size_t i)
     }
 }
 
-/* Thread number i: takes items until none is left. */
+static void cut_block(void *ctx, size_t i)
+{
+    walk *k = ctx;
+    k->batch[i].err.code = FNR_OK;
+    fnr_coarse_block_new(&k->s, k->batch[i].x0, k->batch[i].y0, &k->batch[i].block, &k->batch[i].empty, &k->batch[i].err);
+}
+
+/* Thread number i: takes items and blocks until none is left. */
 static void search_items(void *ctx, size_t i)
 {
     walk *k = ctx;
-    for (size_t item; !fnr_cancelled(k->s.m->cancel) && (item = atomic_fetch_add(&k->next, 1)) < k->count;) {
-        fnr_coarse_search_item(&k->s, &k->block, &k->items[item], &k->maps[i], k->lists + item * FNR_TURNS);
+    for (size_t n; !fnr_cancelled(k->s.m->cancel) && (n = atomic_fetch_add(&k->next, 1)) < k->count * k->n_batch;) {
+        const size_t b = n / k->count;
+        fnr_peak_list *lists = k->lists + n * FNR_TURNS;
+        memset(lists, 0, FNR_TURNS * sizeof *lists);
+        if (!k->batch[b].empty) {
+            fnr_coarse_search_item(&k->s, &k->batch[b].block, &k->items[n % k->count], &k->maps[i], lists);
+        }
     }
 }
 
-/* Adds the block's peaks to those of the montage. */
+/* Adds the batch's peaks to those of the montage. */
 static void collect(walk *k)
 {
-    for (size_t i = 0; i < k->count * FNR_TURNS; i++) {
+    for (size_t i = 0; i < k->count * k->n_batch * FNR_TURNS; i++) {
         memcpy(k->peaks + k->n_peaks, k->lists[i].p, (size_t)k->lists[i].n * sizeof *k->peaks);
         k->n_peaks += (size_t)k->lists[i].n;
     }
@@ -94,24 +115,30 @@ static void collect(walk *k)
     k->s.floor = k->n_peaks == k->keep ? k->peaks[k->n_peaks - 1].score : 0;
 }
 
-static bool search_block(walk *k, int x0, int y0, fnr_error *err)
+/* All items over the blocks that wait in the batch, which is empty afterwards. */
+static bool search_batch(walk *k, fnr_error *err)
 {
-    bool empty;
-    if (!fnr_coarse_block_new(&k->s, x0, y0, &k->block, &empty, err)) {
-        return false;
+    fnr_parallel_for(k->n_batch, cut_block, k);
+    bool ok = true;
+    for (size_t i = 0; ok && i < k->n_batch; i++) {
+        ok = k->batch[i].err.code == FNR_OK;
+        if (!ok && err) {
+            *err = k->batch[i].err;
+        }
     }
-    if (!empty) {
+    if (ok) {
         k->next = 0;
         fnr_parallel_for((size_t)k->n_threads, search_items, k);
+        ok = !fnr_cancelled(k->s.m->cancel) || fnr_fail(err, FNR_E_CANCELLED, "stopped");
     }
-    fnr_coarse_block_free(&k->block);
-    if (fnr_cancelled(k->s.m->cancel)) {
-        return fnr_fail(err, FNR_E_CANCELLED, "stopped");
-    }
-    if (!empty) {
+    if (ok) {
         collect(k);
     }
-    return true;
+    for (size_t i = 0; i < k->n_batch; i++) {
+        fnr_coarse_block_free(&k->batch[i].block);
+    }
+    k->n_batch = 0;
+    return ok;
 }
 
 /* Items first ... first + count - 1 over the whole montage. */
@@ -128,9 +155,12 @@ static bool walk_montage(walk *k, fnr_error *err)
     }
     for (int y = -(k->s.foot / 2); ok && y < l->h - k->s.foot / 2; y += k->s.starts) {
         for (int x = -(k->s.foot / 2); ok && x < l->w - k->s.foot / 2; x += k->s.starts) {
-            ok = search_block(k, x, y, err);
+            k->batch[k->n_batch].x0 = x;
+            k->batch[k->n_batch++].y0 = y;
+            ok = k->n_batch < BATCH || search_batch(k, err);
         }
     }
+    ok = ok && search_batch(k, err);
     for (size_t i = 0; i < k->count; i++) {
         fnr_coarse_item_free(&k->items[i]);
     }
@@ -218,8 +248,8 @@ static bool walk_new(walk *k, size_t most, fnr_error *err)
 {
     k->items = fnr_calloc(most, sizeof *k->items, "drawn tiles", err);
     k->errors = fnr_calloc(most, sizeof *k->errors, "drawn tiles", err);
-    k->lists = fnr_calloc(most * FNR_TURNS, sizeof *k->lists, "candidates", err);
-    k->peaks = fnr_calloc(most * FNR_TURNS * FNR_PEAKS + k->keep, sizeof *k->peaks, "candidates", err);
+    k->lists = fnr_calloc(most * BATCH * FNR_TURNS, sizeof *k->lists, "candidates", err);
+    k->peaks = fnr_calloc(most * BATCH * FNR_TURNS * FNR_PEAKS + k->keep, sizeof *k->peaks, "candidates", err);
     k->maps = fnr_calloc((size_t)k->n_threads, sizeof *k->maps, "correlation maps", err);
     bool ok = k->items && k->errors && k->lists && k->peaks && k->maps;
     for (int i = 0; ok && i < k->n_threads; i++) {

@@ -145,22 +145,44 @@ static int clamp_index(int i, int n)
     return i < 0 ? 0 : i >= n ? n - 1 : i;
 }
 
-/* One pixel of the next level: binomial weights over the pixels that exist; 0 when fewer than half the weight exists. */
-static uint16_t halve_pixel(const fnr_target_level *src, int x, int y)
+/* Pixels of a row that are made at a time. */
+enum { RUN = 256, RUN_FROM = 2 * RUN + 2 };
+
+static const float binomial[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+
+/* n pixels of row y from x on, the edge repeated beyond it. */
+static void take_pixels(const fnr_target_level *l, int x, int y, int n, uint16_t *out)
 {
-    static const float k[4] = {0.125f, 0.375f, 0.375f, 0.125f};
-    float sum = 0, weight = 0;
+    const uint16_t *row = l->px + (size_t)clamp_index(y, l->h) * (size_t)l->w;
+    if (x >= 0 && x + n <= l->w) {
+        memcpy(out, row + x, (size_t)n * sizeof *out);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        out[i] = row[clamp_index(x + i, l->w)];
+    }
+}
+
+/* Pixels x0 ... x0 + n - 1 (at most RUN) of row y of the next level: binomial weights over the pixels that exist, down the columns and
+ * then along the row; 0 when fewer than half the weight exists. */
+static void halve_run(const fnr_target_level *src, int y, int x0, int n, uint16_t *out)
+{
+    uint16_t px[RUN_FROM];
+    float sum[RUN_FROM] = {0}, weight[RUN_FROM] = {0};
+    const int columns = 2 * n + 2;
     for (int j = 0; j < 4; j++) {
-        const uint16_t *row = src->px + (size_t)clamp_index(2 * y - 1 + j, src->h) * (size_t)src->w;
-        for (int i = 0; i < 4; i++) {
-            const uint16_t v = row[clamp_index(2 * x - 1 + i, src->w)];
-            if (v) {
-                sum += k[i] * k[j] * decode(v);
-                weight += k[i] * k[j];
-            }
+        take_pixels(src, 2 * x0 - 1, 2 * y - 1 + j, columns, px);
+        for (int i = 0; i < columns; i++) {
+            const float w = px[i] ? binomial[j] : 0.0f;
+            sum[i] += w * decode(px[i]);
+            weight[i] += w;
         }
     }
-    return weight >= 0.5f ? encode(sum / weight) : 0;
+    for (int x = 0; x < n; x++) {
+        const float *s = sum + 2 * x, *w = weight + 2 * x;
+        const float total = binomial[0] * (w[0] + w[3]) + binomial[1] * (w[1] + w[2]);
+        out[x] = total >= 0.5f ? encode((binomial[0] * (s[0] + s[3]) + binomial[1] * (s[1] + s[2])) / total) : 0;
+    }
 }
 
 typedef struct {
@@ -173,8 +195,9 @@ static void halve_band(void *ctx, size_t i)
     const halving *k = ctx;
     const int y0 = (int)i * BAND, y1 = y0 + BAND < k->dst->h ? y0 + BAND : k->dst->h;
     for (int y = y0; y < y1; y++) {
-        for (int x = 0; x < k->dst->w; x++) {
-            k->dst->px[(size_t)y * (size_t)k->dst->w + (size_t)x] = halve_pixel(k->src, x, y);
+        uint16_t *row = k->dst->px + (size_t)y * (size_t)k->dst->w;
+        for (int x = 0; x < k->dst->w; x += RUN) {
+            halve_run(k->src, y, x, k->dst->w - x < RUN ? k->dst->w - x : RUN, row + x);
         }
     }
 }

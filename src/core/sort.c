@@ -80,6 +80,22 @@ static void sort(float *x, size_t n, int depth)
     }
 }
 
+float fnr_nth_float(float *x, size_t n, size_t k)
+{
+    while (n > SHORT) {
+        const size_t first = partition(x, n);
+        if (k < first) {
+            n = first;
+        } else {
+            x += first;
+            n -= first;
+            k -= first;
+        }
+    }
+    insertion(x, n);
+    return x[k];
+}
+
 void fnr_sort_floats(float *x, size_t n)
 {
     int depth = 2;

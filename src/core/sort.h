@@ -7,4 +7,7 @@
 /* Upwards, in place; x holds no NaN. */
 void fnr_sort_floats(float *x, size_t n);
 
+/* What x[k] would be after sorting (k < n); x is reordered.  Quickselect (Hoare 1961): linear time, as a rule. */
+float fnr_nth_float(float *x, size_t n, size_t k);
+
 #endif

@@ -33,6 +33,21 @@ static float value(int order, int i, int n, fnr_rng *g)
     }
 }
 
+/* sorted: what fnr_nth_float must find, at the ends and anywhere between. */
+static void nth_is_right(int order, int n, const float *sorted, fnr_rng *g)
+{
+    static float x[N];
+    for (int i = 0; i < n; i++) {
+        x[i] = sorted[(i * 7919) % n]; /* a prime: every value once, unless n is a multiple of it */
+    }
+    const size_t where[] = {0, (size_t)n / 4, n > 0 ? (size_t)n - 1 : 0, n > 0 ? (size_t)fnr_rng_below(g, (uint64_t)n) : 0};
+    for (int i = 0; n > 0 && i < 4; i++) {
+        if (fnr_nth_float(x, (size_t)n, where[i]) != sorted[where[i]]) {
+            fail_msg("order %d: number %zu of %d", order, where[i], n);
+        }
+    }
+}
+
 static void as_qsort_does(void **state)
 {
     (void)state;
@@ -48,6 +63,7 @@ static void as_qsort_does(void **state)
             qsort(y, (size_t)n, sizeof *y, up);
             assert_memory_equal(x, y, (size_t)n * sizeof *x);
             assert_true(x[n] == -1e30f);
+            nth_is_right(order, n, y, &g);
         }
     }
 }
