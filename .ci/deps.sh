@@ -2,7 +2,7 @@
 # Installs what the build and the tests need from Debian 12, or, without root, prints the command that does.
 # Usage: deps.sh [build|test]     test adds what only tests use.
 set -eu
-build="gcc g++ make pkg-config libtiff-dev libjpeg-dev libpng-dev zlib1g-dev libxml2-dev libcjson-dev libinih-dev libgsl-dev libmd-dev
+build="gcc g++ make pkg-config libtiff-dev libjpeg-dev libpng-dev zlib1g-dev libxml2-dev libcjson-dev libinih-dev libgsl-dev libfftw3-dev libmd-dev
 libdnnl-dev libopencv-core-dev libopencv-imgproc-dev libopencv-video-dev"
 test="$build libcmocka-dev libxml2-utils clang locales"
 case "${1:-build}" in

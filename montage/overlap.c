@@ -11,7 +11,7 @@
 #include <gsl/gsl_sort_float.h>
 
 #include "src/core/mem.h"
-#include "src/cv/cv.h"
+#include "src/cv/fft.h"
 
 /* An overlap with less contrast than this fraction of a tile's is treated as if it had it: noise over blank resin must not be
  * blown up to full weight. */
@@ -92,32 +92,37 @@ static void surface_free(surface *s)
     free(s->score);
 }
 
+/* The plane at the upper left of s->correlation, zeros around it. */
+static void pad(surface *s, const fnr_plane *p)
+{
+    memset(s->correlation, 0, (size_t)s->n * (size_t)s->m * sizeof *s->correlation);
+    for (int y = 0; y < p->h; y++) {
+        memcpy(s->correlation + (size_t)y * (size_t)s->n, p->px + (size_t)y * (size_t)p->w, (size_t)p->w * sizeof *p->px);
+    }
+}
+
 static bool correlate(surface *s, const fnr_plane *a, const fnr_plane *b, fnr_error *err)
 {
-    s->n = fnr_cv_good_dft_size(a->w + b->w - 1);
-    s->m = fnr_cv_good_dft_size(a->h + b->h - 1);
-    const size_t pixels = (size_t)s->n * (size_t)s->m;
-    float *fa = fnr_calloc(pixels, sizeof *fa, "a tile's spectrum", err);
-    float *fb = fa ? fnr_calloc(pixels, sizeof *fb, "a tile's spectrum", err) : NULL;
-    bool ok = false;
-    if (!fb) {
-        goto done;
+    s->n = fnr_fft_good_size(a->w + b->w - 1);
+    s->m = fnr_fft_good_size(a->h + b->h - 1);
+    fnr_fft *fft = fnr_fft_new(s->n, s->m, err);
+    if (!fft) {
+        return false;
     }
-    for (int y = 0; y < a->h; y++) {
-        memcpy(fa + (size_t)y * (size_t)s->n, a->px + (size_t)y * (size_t)a->w, (size_t)a->w * sizeof *fa);
-    }
-    for (int y = 0; y < b->h; y++) {
-        memcpy(fb + (size_t)y * (size_t)s->n, b->px + (size_t)y * (size_t)b->w, (size_t)b->w * sizeof *fb);
-    }
-    ok = fnr_cv_dft(fa, s->n, s->m, a->h, fa, err) && fnr_cv_dft(fb, s->n, s->m, b->h, fb, err) &&
-         fnr_cv_mul_conj(fa, fb, s->n, s->m, fa, err) && fnr_cv_idft(fa, s->n, s->m, fa, err);
+    const size_t spectrum = fnr_fft_spectrum_floats(fft);
+    float *spectra = fnr_alloc_aligned(3 * spectrum, sizeof *spectra, "a tile's spectrum", err);
+    s->correlation = fnr_alloc_aligned(fnr_fft_image_floats(fft), sizeof *s->correlation, "a tile's spectrum", err);
+    const bool ok = spectra && s->correlation;
     if (ok) {
-        s->correlation = fa;
-        fa = NULL;
+        pad(s, a);
+        fnr_fft_forward(fft, s->correlation, spectra);
+        pad(s, b);
+        fnr_fft_forward(fft, s->correlation, spectra + spectrum);
+        fnr_fft_correlation(fft, spectra, spectra + spectrum, spectra + 2 * spectrum);
+        fnr_fft_inverse(fft, spectra + 2 * spectrum, s->correlation);
     }
-done:
-    free(fa);
-    free(fb);
+    free(spectra);
+    fnr_fft_free(fft);
     return ok;
 }
 

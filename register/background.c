@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <gsl/gsl_sort_float.h>
-
 #include "src/core/mem.h"
+#include "src/core/sort.h"
+#include "src/core/threads.h"
 #include "src/cv/cv.h"
 
 static const double low_quantile = 0.25;
@@ -34,25 +34,48 @@ static void quantile_row(const float *rows, int w, int cell_rows, int cell, floa
                 }
             }
         }
-        gsl_sort_float(scratch, 1, n);
-        out[c] = n ? scratch[(size_t)(low_quantile * (double)(n - 1))] : NAN;
+        out[c] = n ? fnr_nth_float(scratch, n, (size_t)(low_quantile * (double)(n - 1))) : NAN;
     }
+}
+
+/* Every row of cells for itself. */
+typedef struct {
+    const fnr_view *m;
+    int cell;
+    bool invert;
+    fnr_grid *g;
+    fnr_error *errors; /* one per row of cells */
+} cells;
+
+static void quantiles_of_row(void *ctx, size_t cy)
+{
+    const cells *c = ctx;
+    const int w = c->m->w, cell = c->cell, y0 = (int)cy * cell, n = y0 + cell < c->m->h ? cell : c->m->h - y0;
+    float *rows = fnr_alloc_aligned((size_t)w * (size_t)cell + (size_t)cell * (size_t)cell, sizeof *rows, "background rows", &c->errors[cy]);
+    if (!rows) {
+        return;
+    }
+    for (int y = 0; y < n; y += 2) { /* those that quantile_row looks at */
+        fnr_background_read_row(c->m, y0 + y, c->invert, rows + (size_t)y * (size_t)w);
+    }
+    quantile_row(rows, w, n, cell, rows + (size_t)w * (size_t)cell, c->g->px + cy * (size_t)c->g->w, c->g->w);
+    free(rows);
 }
 
 static bool quantiles(const fnr_view *m, int cell, bool invert, fnr_grid *g, fnr_error *err)
 {
-    float *rows = fnr_alloc_aligned((size_t)m->w * (size_t)cell, sizeof *rows, "background rows", err);
-    float *scratch = fnr_alloc_aligned((size_t)cell * (size_t)cell, sizeof *scratch, "background samples", err);
-    const bool ok = rows && scratch;
-    for (int cy = 0; ok && cy < g->h; cy++) {
-        const int y0 = cy * cell, n = y0 + cell < m->h ? cell : m->h - y0;
-        for (int y = 0; y < n; y++) {
-            fnr_background_read_row(m, y0 + y, invert, rows + (size_t)y * (size_t)m->w);
-        }
-        quantile_row(rows, m->w, n, cell, scratch, g->px + (size_t)cy * (size_t)g->w, g->w);
+    cells c = {.m = m, .cell = cell, .invert = invert, .g = g, .errors = fnr_calloc((size_t)g->h, sizeof *c.errors, "background rows", err)};
+    bool ok = c.errors != NULL;
+    if (ok) {
+        fnr_parallel_for((size_t)g->h, quantiles_of_row, &c);
     }
-    free(rows);
-    free(scratch);
+    for (int y = 0; ok && y < g->h; y++) {
+        ok = c.errors[y].code == FNR_OK;
+        if (!ok && err) {
+            *err = c.errors[y];
+        }
+    }
+    free(c.errors);
     return ok;
 }
 
@@ -72,8 +95,7 @@ static void median_filter(const fnr_grid *src, int r, fnr_grid *dst)
                     }
                 }
             }
-            gsl_sort_float(window, 1, n);
-            dst->px[(size_t)y * (size_t)src->w + (size_t)x] = n ? window[n / 3] : 0.0f;
+            dst->px[(size_t)y * (size_t)src->w + (size_t)x] = n ? fnr_nth_float(window, n, n / 3) : 0.0f;
         }
     }
 }

@@ -4,9 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <gsl/gsl_sort_float.h>
-
 #include "src/core/mem.h"
+#include "src/core/sort.h"
 
 bool fnr_grid_new(fnr_grid *g, int w, int h, const char *what, fnr_error *err)
 {
@@ -104,7 +103,7 @@ fnr_compression fnr_compression_fit(float *samples, size_t n, double knee_factor
     if (n == 0) {
         return c;
     }
-    gsl_sort_float(samples, 1, n);
+    fnr_sort_floats(samples, n);
     c.background = (double)samples[n / 2];
     const double noise = c.background - (double)samples[(size_t)(0.159 * (double)n)];
     size_t first = n / 2;

@@ -7,6 +7,7 @@
 
 #include "register/background.h"
 #include "src/core/mem.h"
+#include "src/core/threads.h"
 
 enum { MAX_SAMPLES = 1 << 18 };
 
@@ -62,30 +63,76 @@ static bool level_new(fnr_target_level *l, int w, int h, fnr_error *err)
     return true;
 }
 
+/* Rows are worked on in bands, each by one thread. */
+enum { BAND = 64 };
+
+typedef struct {
+    const fnr_view *m;
+    const fnr_background *b;
+    const fnr_compression *c;
+    fnr_target_level *out;
+    struct {
+        float lo, hi; /* of its finite pixels */
+        fnr_error err;
+    } *bands;
+} compressing;
+
+static void compress_row(const compressing *k, int y, float *row, float *lo, float *hi)
+{
+    const int w = k->m->w;
+    fnr_background_read_row(k->m, y, k->b->invert, row);
+    fnr_background_row(k->b, y, w, row + w);
+    uint16_t *o = k->out->px + (size_t)y * (size_t)w;
+    for (int x = 0; x < w; x++) {
+        const bool finite = isfinite(row[x]);
+        o[x] = finite ? encode(fnr_compress(k->c, (double)row[x] - (double)row[w + x])) : 0;
+        if (finite) {
+            *lo = row[x] < *lo ? row[x] : *lo;
+            *hi = row[x] > *hi ? row[x] : *hi;
+        }
+    }
+}
+
+static void compress_band(void *ctx, size_t i)
+{
+    const compressing *k = ctx;
+    const int y0 = (int)i * BAND, y1 = y0 + BAND < k->m->h ? y0 + BAND : k->m->h;
+    float *row = fnr_alloc_aligned((size_t)k->m->w * 2, sizeof *row, "a montage row", &k->bands[i].err);
+    k->bands[i].lo = INFINITY;
+    k->bands[i].hi = -INFINITY;
+    for (int y = y0; row && y < y1; y++) {
+        compress_row(k, y, row, &k->bands[i].lo, &k->bands[i].hi);
+    }
+    free(row);
+}
+
 /* Level 0; fails when the montage is constant or holds no finite pixel. */
 static bool compress_montage(const fnr_view *m, const fnr_background *b, const fnr_compression *c, fnr_target_level *out,
                              fnr_error *err)
 {
-    float *row = fnr_alloc_aligned((size_t)m->w * 2, sizeof *row, "a montage row", err);
-    if (!row || !level_new(out, m->w, m->h, err)) {
-        free(row);
+    const int bands = (m->h + BAND - 1) / BAND;
+    if (!level_new(out, m->w, m->h, err)) {
         return false;
     }
-    float lo = INFINITY, hi = -INFINITY;
-    for (int y = 0; y < m->h; y++) {
-        fnr_background_read_row(m, y, b->invert, row);
-        fnr_background_row(b, y, m->w, row + m->w);
-        uint16_t *o = out->px + (size_t)y * (size_t)m->w;
-        for (int x = 0; x < m->w; x++) {
-            const bool finite = isfinite(row[x]);
-            o[x] = finite ? encode(fnr_compress(c, (double)row[x] - (double)row[m->w + x])) : 0;
-            if (finite) {
-                lo = fminf(lo, row[x]);
-                hi = fmaxf(hi, row[x]);
-            }
-        }
+    compressing k = {.m = m, .b = b, .c = c, .out = out, .bands = fnr_calloc((size_t)bands, sizeof *k.bands, "montage rows", err)};
+    if (!k.bands) {
+        return false;
     }
-    free(row);
+    fnr_parallel_for((size_t)bands, compress_band, &k);
+    float lo = INFINITY, hi = -INFINITY;
+    fnr_error failed = {0};
+    for (int i = 0; i < bands; i++) {
+        lo = fminf(lo, k.bands[i].lo);
+        hi = fmaxf(hi, k.bands[i].hi);
+        failed = k.bands[i].err.code != FNR_OK ? k.bands[i].err : failed;
+    }
+    free(k.bands);
+    if (failed.code != FNR_OK) {
+        if (err) {
+            *err = failed;
+        }
+        return false;
+    }
     if (!(lo <= hi)) {
         return fnr_fail(err, FNR_E_NUMERIC, "the montage has no finite pixel");
     }
@@ -98,22 +145,61 @@ static int clamp_index(int i, int n)
     return i < 0 ? 0 : i >= n ? n - 1 : i;
 }
 
-/* One pixel of the next level: binomial weights over the pixels that exist; 0 when fewer than half the weight exists. */
-static uint16_t halve_pixel(const fnr_target_level *src, int x, int y)
+/* Pixels of a row that are made at a time. */
+enum { RUN = 256, RUN_FROM = 2 * RUN + 2 };
+
+static const float binomial[4] = {0.125f, 0.375f, 0.375f, 0.125f};
+
+/* n pixels of row y from x on, the edge repeated beyond it. */
+static void take_pixels(const fnr_target_level *l, int x, int y, int n, uint16_t *out)
 {
-    static const float k[4] = {0.125f, 0.375f, 0.375f, 0.125f};
-    float sum = 0, weight = 0;
+    const uint16_t *row = l->px + (size_t)clamp_index(y, l->h) * (size_t)l->w;
+    if (x >= 0 && x + n <= l->w) {
+        memcpy(out, row + x, (size_t)n * sizeof *out);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        out[i] = row[clamp_index(x + i, l->w)];
+    }
+}
+
+/* Pixels x0 ... x0 + n - 1 (at most RUN) of row y of the next level: binomial weights over the pixels that exist, down the columns and
+ * then along the row; 0 when fewer than half the weight exists. */
+static void halve_run(const fnr_target_level *src, int y, int x0, int n, uint16_t *out)
+{
+    uint16_t px[RUN_FROM];
+    float sum[RUN_FROM] = {0}, weight[RUN_FROM] = {0};
+    const int columns = 2 * n + 2;
     for (int j = 0; j < 4; j++) {
-        const uint16_t *row = src->px + (size_t)clamp_index(2 * y - 1 + j, src->h) * (size_t)src->w;
-        for (int i = 0; i < 4; i++) {
-            const uint16_t v = row[clamp_index(2 * x - 1 + i, src->w)];
-            if (v) {
-                sum += k[i] * k[j] * decode(v);
-                weight += k[i] * k[j];
-            }
+        take_pixels(src, 2 * x0 - 1, 2 * y - 1 + j, columns, px);
+        for (int i = 0; i < columns; i++) {
+            const float w = px[i] ? binomial[j] : 0.0f;
+            sum[i] += w * decode(px[i]);
+            weight[i] += w;
         }
     }
-    return weight >= 0.5f ? encode(sum / weight) : 0;
+    for (int x = 0; x < n; x++) {
+        const float *s = sum + 2 * x, *w = weight + 2 * x;
+        const float total = binomial[0] * (w[0] + w[3]) + binomial[1] * (w[1] + w[2]);
+        out[x] = total >= 0.5f ? encode((binomial[0] * (s[0] + s[3]) + binomial[1] * (s[1] + s[2])) / total) : 0;
+    }
+}
+
+typedef struct {
+    const fnr_target_level *src;
+    fnr_target_level *dst;
+} halving;
+
+static void halve_band(void *ctx, size_t i)
+{
+    const halving *k = ctx;
+    const int y0 = (int)i * BAND, y1 = y0 + BAND < k->dst->h ? y0 + BAND : k->dst->h;
+    for (int y = y0; y < y1; y++) {
+        uint16_t *row = k->dst->px + (size_t)y * (size_t)k->dst->w;
+        for (int x = 0; x < k->dst->w; x += RUN) {
+            halve_run(k->src, y, x, k->dst->w - x < RUN ? k->dst->w - x : RUN, row + x);
+        }
+    }
 }
 
 static bool halve_level(const fnr_target_level *src, fnr_target_level *dst, fnr_error *err)
@@ -121,11 +207,8 @@ static bool halve_level(const fnr_target_level *src, fnr_target_level *dst, fnr_
     if (!level_new(dst, (src->w + 1) / 2, (src->h + 1) / 2, err)) {
         return false;
     }
-    for (int y = 0; y < dst->h; y++) {
-        for (int x = 0; x < dst->w; x++) {
-            dst->px[(size_t)y * (size_t)dst->w + (size_t)x] = halve_pixel(src, x, y);
-        }
-    }
+    halving k = {src, dst};
+    fnr_parallel_for((size_t)(dst->h + BAND - 1) / BAND, halve_band, &k);
     return true;
 }
 

@@ -172,18 +172,32 @@ static int clamp_index(int i, int n)
     return i < 0 ? 0 : i >= n ? n - 1 : i;
 }
 
-/* Cubic B-spline basis at the four taps around a coordinate with fraction f, and its derivative. */
-static inline void basis(float f, float b[4], float d[4])
+/* Four numbers that one instruction handles (GCC's and clang's vectors). */
+typedef float quad __attribute__((vector_size(16)));
+
+static inline quad load(const float *p)
 {
-    const float g = 1 - f, f2 = f * f, g2 = g * g;
-    b[0] = g2 * g * (1.0f / 6);
-    b[1] = (4 - 6 * f2 + 3 * f2 * f) * (1.0f / 6);
-    b[2] = (4 - 6 * g2 + 3 * g2 * g) * (1.0f / 6);
-    b[3] = f2 * f * (1.0f / 6);
-    d[0] = -0.5f * g2;
-    d[1] = -2 * f + 1.5f * f2;
-    d[2] = 2 * g - 1.5f * g2;
-    d[3] = 0.5f * f2;
+    quad q;
+    memcpy(&q, p, sizeof q);
+    return q;
+}
+
+static inline float sum(quad q)
+{
+    return (q[0] + q[1]) + (q[2] + q[3]);
+}
+
+/* Cubic B-spline basis at the four taps around a coordinate with fraction f, and its derivative: one cubic per tap. */
+static const quad cubic[4] = {{1.0f / 6, 4.0f / 6, 1.0f / 6, 0}, {-0.5f, 0, 0.5f, 0}, {0.5f, -1, 0.5f, 0}, {-1.0f / 6, 0.5f, -0.5f, 1.0f / 6}};
+
+static inline quad basis(float f)
+{
+    return cubic[0] + f * (cubic[1] + f * (cubic[2] + f * cubic[3]));
+}
+
+static inline quad basis_slope(float f)
+{
+    return cubic[1] + f * (2 * cubic[2] + f * (3 * cubic[3]));
 }
 
 /* The four rows of taps around (ix, iy): in place inside the grid, from a copy with replicated edges at its border. */
@@ -205,26 +219,29 @@ static inline void taps_at(const fnr_grid *g, int ix, int iy, float copy[16], co
     }
 }
 
+/* floor() of what fits an int, without a call. */
+static inline int floor_of(double x)
+{
+    const int i = (int)x;
+    return i - (x < i);
+}
+
 /* Value at (x, y) and, when asked for, its derivatives per template pixel. */
 static inline float spline(const fnr_grid *g, double x, double y, bool gradient, float *dx, float *dy)
 {
-    const int ix = (int)floor(x), iy = (int)floor(y);
-    float bx[4], by[4], ex[4], ey[4], copy[16], c[4], e[4];
+    const int ix = floor_of(x), iy = floor_of(y);
+    const float fx = (float)(x - ix), fy = (float)(y - iy);
+    float copy[16];
     const float *row[4];
-    basis((float)(x - ix), bx, ex);
-    basis((float)(y - iy), by, ey);
     taps_at(g, ix, iy, copy, row);
-    for (int i = 0; i < 4; i++) {
-        c[i] = by[0] * row[0][i] + by[1] * row[1][i] + by[2] * row[2][i] + by[3] * row[3][i];
-    }
+    const quad bx = basis(fx), by = basis(fy), r0 = load(row[0]), r1 = load(row[1]), r2 = load(row[2]), r3 = load(row[3]);
+    const quad column = by[0] * r0 + by[1] * r1 + by[2] * r2 + by[3] * r3;
     if (gradient) {
-        for (int i = 0; i < 4; i++) {
-            e[i] = ey[0] * row[0][i] + ey[1] * row[1][i] + ey[2] * row[2][i] + ey[3] * row[3][i];
-        }
-        *dx = ex[0] * c[0] + ex[1] * c[1] + ex[2] * c[2] + ex[3] * c[3];
-        *dy = bx[0] * e[0] + bx[1] * e[1] + bx[2] * e[2] + bx[3] * e[3];
+        const quad ey = basis_slope(fy);
+        *dx = sum(basis_slope(fx) * column);
+        *dy = sum(bx * (ey[0] * r0 + ey[1] * r1 + ey[2] * r2 + ey[3] * r3));
     }
-    return bx[0] * c[0] + bx[1] * c[1] + bx[2] * c[2] + bx[3] * c[3];
+    return sum(bx * column);
 }
 
 /* The run of pixels [*from, *to) of a window's row whose template positions lie within the tile and its soft edge. */

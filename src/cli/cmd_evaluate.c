@@ -20,6 +20,7 @@ static const fnr_option options[] = {
     {"success-px", 0, "PX", NULL, "a tile counts as found within this error (default 5)"},
     {"tile-px", 0, "PX", NULL, "extent of the tiles, when neither file tells it"},
     {"if-nm", 0, "NM", NULL, "pixel size of the montage, for errors in nm (default: what the result's run.json tells)"},
+    {"as-published", 0, NULL, NULL, "|dx + dy| per pixel instead of the displacement, as the paper's figures were computed: only to compare with them"},
     {0},
 };
 
@@ -271,7 +272,7 @@ static void release(evaluation *e)
 
 static int main_evaluate(fnr_run *run, const fnr_args *args, fnr_error *err)
 {
-    fnr_eval_options o = {.success_px = 5};
+    fnr_eval_options o = {.success_px = 5, .as_published = fnr_args_value(args, "as-published") != NULL};
     const bool truth = fnr_args_value(args, "truth") || fnr_args_value(args, "manual"),
                audit_only = fnr_args_value(args, "audit") && !truth;
     if (args->n_positional != 1 && !(audit_only && args->n_positional == 0)) {

@@ -194,12 +194,6 @@ bool is_rigid(const fnr_transform *t)
     return !fnr_transform_is_mirrored(t) && std::abs(fnr_transform_scale(t) - 1) < 1e-6 && fnr_transform_shear(t) < 1e-6;
 }
 
-cv::Mat dense(const float *px, int w, int h)
-{
-    CV_Assert(w > 0 && h > 0);
-    return cv::Mat(h, w, CV_32FC1, const_cast<float *>(px));
-}
-
 } // namespace
 
 extern "C" {
@@ -293,46 +287,6 @@ bool fnr_cv_ecc(const fnr_view *fixed, const fnr_view *moving, const fnr_view *m
         }
         *t = found;
         *correlation = rho;
-        return true;
-    });
-}
-
-int fnr_cv_good_dft_size(int n)
-{
-    int size = -1;
-    guarded("choose a transform size", nullptr, [&] {
-        size = cv::getOptimalDFTSize(n);
-        return true;
-    });
-    return size;
-}
-
-bool fnr_cv_dft(const float *in, int w, int h, int nonzero_rows, float *out, fnr_error *err)
-{
-    return guarded("compute a Fourier transform", err, [&] {
-        cv::Mat result = dense(out, w, h);
-        cv::dft(dense(in, w, h), result, 0, nonzero_rows);
-        CV_Assert(result.data == reinterpret_cast<const uchar *>(out));
-        return true;
-    });
-}
-
-bool fnr_cv_idft(const float *in, int w, int h, float *out, fnr_error *err)
-{
-    return guarded("compute an inverse Fourier transform", err, [&] {
-        cv::Mat result = dense(out, w, h);
-        cv::dft(dense(in, w, h), result, cv::DFT_INVERSE | cv::DFT_SCALE | cv::DFT_REAL_OUTPUT);
-        CV_Assert(result.data == reinterpret_cast<const uchar *>(out));
-        return true;
-    });
-}
-
-bool fnr_cv_mul_conj(const float *a, const float *b, int w, int h, float *out, fnr_error *err)
-{
-    return guarded("multiply spectra", err, [&] {
-        cv::Mat result = dense(out, w, h);
-        cv::mulSpectrums(dense(a, w, h), dense(b, w, h), result, 0, true);
-        CV_Assert(result.data == reinterpret_cast<const uchar *>(out));
         return true;
     });
 }

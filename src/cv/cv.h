@@ -38,11 +38,4 @@ bool fnr_cv_flow_dis(const fnr_view *fixed, const fnr_view *moving, double lo, d
 bool fnr_cv_ecc(const fnr_view *fixed, const fnr_view *moving, const fnr_view *mask, bool affine, int iterations, double epsilon,
                 double blur_sigma, fnr_transform *t, double *correlation, fnr_error *err);
 
-/* Real 2D DFT of a w x h image in OpenCV's packed CCS layout (w*h floats), dense buffers.  in and out may be the same. */
-int fnr_cv_good_dft_size(int n);
-bool fnr_cv_dft(const float *in, int w, int h, int nonzero_rows, float *out, fnr_error *err);
-bool fnr_cv_idft(const float *in, int w, int h, float *out, fnr_error *err); /* scaled: idft(dft(x)) = x */
-/* out = a * conj(b), packed spectra: correlation of a with template b. */
-bool fnr_cv_mul_conj(const float *a, const float *b, int w, int h, float *out, fnr_error *err);
-
 #endif

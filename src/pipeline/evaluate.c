@@ -79,7 +79,7 @@ static fnr_eval_figure proportion(size_t part, size_t of)
 
 /* ---- comparison ------------------------------------------------------------------------------------------------------------ */
 
-/* Mean displacement over the tile [IF px]; NaN without a transform. */
+/* Mean displacement over the tile [IF px], or what the paper took for it; NaN without a transform. */
 static bool tile_error(const fnr_eval_row *r, const fnr_eval_row *truth, const fnr_eval_options *o, double *px, fnr_error *err)
 {
     const int w = r->w ? r->w : truth->w ? truth->w : o->tile_px, h = r->h ? r->h : truth->h ? truth->h : o->tile_px;
@@ -90,7 +90,7 @@ static bool tile_error(const fnr_eval_row *r, const fnr_eval_row *truth, const f
     if (w <= 0 || h <= 0) {
         return fnr_fail(err, FNR_E_USAGE, "tile %s: its size is in neither file; give it with --tile-px", r->tile);
     }
-    *px = fnr_transform_mean_distance(&r->t, &truth->t, w, h);
+    *px = (o->as_published ? fnr_eval_published_error : fnr_transform_mean_distance)(&r->t, &truth->t, w, h);
     return true;
 }
 
@@ -142,7 +142,7 @@ static bool find_missing(const fnr_eval_set *a, const fnr_eval_set *b, fnr_eval_
     return true;
 }
 
-static bool summarise(fnr_eval_comparison *c, fnr_error *err)
+static bool summarise(const fnr_eval_options *o, fnr_eval_comparison *c, fnr_error *err)
 {
     double *found = fnr_calloc(2 * c->n_tiles, sizeof *found, "list of errors", err), *all = found ? found + c->n_tiles : NULL;
     size_t n_found = 0, n_all = 0;
@@ -162,6 +162,10 @@ static bool summarise(fnr_eval_comparison *c, fnr_error *err)
     c->found = fnr_eval_stats_of(found, n_found, &failed);
     c->all = fnr_eval_stats_of(all, n_all, &failed);
     c->success = proportion(c->within, c->counted);
+    if (o->as_published) {
+        fnr_eval_published_sd(&c->found);
+        fnr_eval_published_sd(&c->all);
+    }
     free(found);
     if (failed.code != FNR_OK) {
         *err = failed;
@@ -183,7 +187,7 @@ bool fnr_eval_compare(const fnr_eval_set *a, const fnr_eval_set *b, const fnr_ev
             "none of the %zu tiles of the truth is among the %zu tiles of the result: do both speak of the same section?",
             b->count, a->count);
     }
-    ok = ok && summarise(&c, err);
+    ok = ok && summarise(options, &c, err);
     if (!ok) {
         fnr_eval_comparison_free(&c);
         return false;
@@ -208,6 +212,11 @@ static void print_figures(const fnr_eval_comparison *c, const fnr_eval_options *
             o->min_myelin > 0 ? " (enough myelin)" : "", c->counted, c->with_transform, o->success_px, c->within,
             c->counted ? 100.0 * c->success.value : 0.0, c->counted ? 100.0 * c->success.lo : 0.0,
             c->counted ? 100.0 * c->success.hi : 100.0);
+    if (s->n > 0 && o->as_published) {
+        fprintf(out, "|dx + dy| of those: mean %.3f +- %.3f px, as the paper computes its figures (not a displacement)\n",
+                s->mean.value, s->sd);
+        return;
+    }
     if (s->n > 0) {
         fprintf(out, "error of those: mean %.3f +- %.3f, median %.3f, 95 %% %.3f, worst %.3f IF px", s->mean.value, s->sd,
                 s->median.value, s->p95.value, s->worst);

@@ -45,6 +45,7 @@ typedef struct {
     double success_px; /* a tile counts as found within this error [IF px] */
     int tile_px;       /* extent of tiles whose size is in neither set; 0 = an error then */
     double if_nm;      /* for errors in nm; 0 = left out */
+    bool as_published; /* errors as fnr_eval_published_error: to compare with the paper's figures, not to judge by */
 } fnr_eval_options;
 
 typedef struct {
@@ -88,5 +89,17 @@ void fnr_eval_comparison_free(fnr_eval_comparison *c);
 void fnr_eval_print(const fnr_eval_comparison *c, const fnr_eval_options *options, FILE *out);
 
 fnr_eval_stats fnr_eval_stats_of(const double *errors, size_t n, fnr_error *err);
+
+/* ---- evaluate_published.c ---------------------------------------------------------------------------------------------------
+ *
+ * The paper's figures come from `np.sqrt(sum(a - b) ** 2)` over 1500 x 1500 pixel centres (its authors' evaluation script): the
+ * square root stands around the square of the SUM dx + dy, so each pixel counts |dx + dy| instead of its displacement, between 0
+ * (a shift by (1, -1)) and 1.41 times that (by (1, 1)).  Standard deviations divide by n, as NumPy's do.  On the paper's 90 tiles
+ * this gives the printed 0.351 +- 0.190, 1.217 +- 0.759 and 1.109 +- 0.645 px; the mean displacement is 0.364, 1.409 and 1.403. */
+
+/* Mean of |dx + dy| over the pixel centres of a w x h image, in units of the target frame. */
+double fnr_eval_published_error(const fnr_transform *a, const fnr_transform *b, int w, int h);
+/* From division by n - 1 to division by n. */
+void fnr_eval_published_sd(fnr_eval_stats *s);
 
 #endif

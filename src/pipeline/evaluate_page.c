@@ -58,6 +58,9 @@ static void write_comparisons(FILE *out, const fnr_eval_report *r)
           "MBP image; small "
           "numbers behind a figure are its 95 % interval (bootstrap over tiles; Wilson for the rate).</p>\n",
           out);
+    if (r->options.as_published) {
+        fputs("<p><b>|dx + dy| in place of displacements</b>, as the paper's figures were computed: only to compare with them.</p>\n", out);
+    }
 }
 
 /* One sentence that answers the question. */

@@ -66,9 +66,9 @@ static void write_overlay(FILE *out, const fnr_report_row *row, const fnr_report
     if (f->overlay) {
         write_arrows(out, t);
     }
-    fputs("</div><figcaption>prediction green, MBP magenta, white where they agree", out);
+    fputs("</div><figcaption>prediction green, MBP magenta, both: white", out);
     if (f->overlay && t->n_arrows) {
-        fprintf(out, "; arrows: where the MBP still lies off, %.0f times longer", arrow_gain);
+        fprintf(out, "; arrows: how far the MBP lies off, \xC3\x97%.0f", arrow_gain);
     }
     fputs("</figcaption></figure>\n", out);
 }

@@ -25,7 +25,7 @@ const char fnr_report_css[] =
     "dl.facts{display:grid;grid-template-columns:max-content 1fr;gap:.1rem .9rem;margin:.5rem 0}dl.facts dt{color:var(--soft)}"
     "dl.facts dd{margin:0;overflow-wrap:anywhere}\n"
     ".map{position:relative;border:1px solid var(--line);border-radius:6px;overflow:hidden;background:#000}\n"
-    ".map svg{display:block;width:100%;height:auto;max-height:62vh}\n"
+    ".map svg{display:block;width:100%;height:auto;max-height:50vh}\n"
     ".map polygon{fill:#fff;fill-opacity:0;stroke-width:2;vector-effect:non-scaling-stroke}\n"
     ".map a:hover polygon,.map a:focus polygon{fill-opacity:.25}\n"
     ".m-registered{stroke:#56d4a8}.m-doubtful{stroke:#ffb52e;stroke-dasharray:6 3}.m-failed{stroke:#ff7043;stroke-dasharray:2 3}"

@@ -4,7 +4,7 @@
 #include "src/pipeline/report_parts.h"
 
 /* Tiles of one section share rotation and scale; one that differs by more than this from the median is named. */
-static const double odd_rotation_deg = 2.0, odd_scale = 0.02;
+static const double odd_rotation_deg = 2.0, odd_scale = 0.02, turned_within_deg = 5.0;
 enum { NAMED_MAX = 8 };
 
 typedef struct {
@@ -121,6 +121,15 @@ static bool is_odd(const fnr_report_row *r, const digest *d)
                                    fabs(r->scale / d->scale - 1.0) > odd_scale);
 }
 
+/* A file turned by a quarter or half of a circle is no wrong match. */
+static void write_turn(FILE *out, double apart_deg)
+{
+    const double quarters = round(fabs(apart_deg) / 90);
+    if (quarters > 0 && fabs(fabs(apart_deg) - 90 * quarters) <= turned_within_deg) {
+        fprintf(out, " (the file is turned by %.0f\xC2\xB0)", 90 * quarters);
+    }
+}
+
 /* Do the registered tiles agree with each other, and which do not? */
 static void write_agreement(FILE *out, const fnr_report_table *t, const digest *d)
 {
@@ -141,6 +150,7 @@ static void write_agreement(FILE *out, const fnr_report_table *t, const digest *
         if (is_odd(&t->rows[i], d)) {
             fputs(named++ ? ", " : "", out);
             link_to(out, &t->rows[i], i + 1);
+            write_turn(out, remainder(t->rows[i].rotation_deg - d->rotation, 360.0));
         }
     }
     fputs(odd > named ? ", \xE2\x80\xA6</dd>\n" : "</dd>\n", out);

@@ -197,6 +197,7 @@ static bool reconsider(fnr_section *s, fnr_error *err)
     const bool ok = fnr_section_consensus(s, err);
     if (ok) {
         fnr_section_ask_why(s);
+        fnr_section_say_turned(s);
     }
     fnr_section_finish_review(s);
     return ok;
@@ -214,6 +215,8 @@ static bool find_places(fnr_section *s, fnr_section_summary *summary, fnr_error 
         return fnr_fail(err, FNR_E_CANCELLED, "stopped before any tile was finished; the same command begins again");
     }
     if (done < s->n_tiles) {
+        fnr_section_prepare_review(s);
+        fnr_section_finish_review(s);
         ok = fnr_fail(err, FNR_E_CANCELLED, "stopped after %zu of %zu tiles; %s/transforms.csv, trakem2.xml and report.html hold these; the "
                       "same command continues", done, s->n_tiles, out);
     } else if (summary->count[FNR_FAILED] < s->n_tiles && !reconsider(s, err)) {

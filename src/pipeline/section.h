@@ -86,6 +86,8 @@ bool fnr_section_read_review(fnr_section *s, fnr_error *err);
 void fnr_section_prepare_review(fnr_section *s);
 void fnr_section_finish_review(fnr_section *s);
 void fnr_section_ask_why(fnr_section *s);                                                   /* what might be wrong with the input */
+void fnr_section_append_reason(fnr_section_tile *t, const char *text);                      /* "what was there; text", cut to fit */
+void fnr_section_say_turned(fnr_section *s);                                                /* files turned against the others */
 void fnr_section_export(fnr_section *s, const fnr_section_summary *summary);                /* csv, trakem2, run.json */
 void fnr_section_report(fnr_section *s);                                                       /* report.html */
 /* Is the tile done already?  (--dry-run)  Returns what would run: "predict, register", "register" or "nothing". */

@@ -220,7 +220,7 @@ static void combine(const helping *h, size_t i)
     }
     if (t->reg.verdict != FNR_REGISTERED) {
         const double apart = fnr_transform_mean_distance(&own_place, &c->predicted, t->w, t->h);
-        snprintf(t->reg.reason, sizeof t->reg.reason, "agrees within %.1f px with %d other tiles of the section", apart, h->section.agreeing);
+        snprintf(t->reg.reason, sizeof t->reg.reason, "agrees within %.1f px with %d other tiles of the section", apart, h->section.agreeing - 1);
     }
     t->reg.verdict = FNR_REGISTERED;
     if (c->chosen > 0) { /* found near the prediction, without a search */

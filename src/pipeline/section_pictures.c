@@ -33,27 +33,7 @@ static bool load_em(const fnr_section *s, const fnr_section_tile *t, fnr_em_tile
     return t->w > 0 && fnr_tile_load(t->path, t->em_nm, nm, em, NULL);
 }
 
-/* MBP under the found transform, sampled like `like`, a picture of the whole tile. */
-static bool cut_mbp(const fnr_section_tile *t, const fnr_view *montage, int w, int h, fnr_image *out)
-{
-    const fnr_transform to_tile = fnr_transform_resample(t->w / (double)w, t->h / (double)h, FNR_FRAME_ANY, FNR_FRAME_TILE);
-    fnr_transform to_if;
-    return fnr_transform_compose(&t->tile_to_if, &to_tile, &to_if, NULL) && fnr_image_new(out, w, h, 1, 1, FNR_F32, NULL) &&
-           fnr_cv_warp_affine(montage, &to_if, FNR_INTERP_CUBIC, FNR_BORDER_ZERO, &out->v, NULL);
-}
-
-/* Background 0, bright structure 1, as far as the quantiles tell. */
-static void level(fnr_view *v)
-{
-    const double lo = fnr_quantile(v, 0.3), hi = fnr_quantile(v, 0.98);
-    float *px = v->px;
-    for (size_t i = 0; i < (size_t)v->w * (size_t)v->h; i++) {
-        const double x = hi > lo ? (px[i] - lo) / (hi - lo) : 0;
-        px[i] = x > 0 ? (float)fmin(x, 1.5) : 0;
-    }
-}
-
-/* ---- in the montage's frame ------------------------------------------------------------------------------------------------ */
+/* ---- the montage around a tile --------------------------------------------------------------------------------------------- */
 
 typedef struct {
     double x, y, w, h; /* [IF px] */
@@ -78,7 +58,67 @@ static bool sample(const fnr_view *from, const fnr_transform *to_from, int w, in
            fnr_cv_warp_affine(from, to_from, FNR_INTERP_CUBIC, FNR_BORDER_ZERO, &out->v, NULL);
 }
 
-static bool cut_place(const fnr_section_tile *t, const fnr_view *montage, const fnr_view *prediction, fnr_section_pictures *p)
+/* What the pictures of a tile need of the montage: a large one is never converted as a whole. */
+typedef struct {
+    fnr_image image;
+    int x, y; /* its pixel (0, 0) [IF px] */
+} patch;
+
+/* Room for the taps of the interpolation [IF px]. */
+enum { TAPS = 4 };
+
+static int within(double v, int lo, int hi)
+{
+    return v > lo ? v < hi ? (int)v : hi : lo;
+}
+
+static bool patch_new(const fnr_section *s, const fnr_section_tile *t, patch *p)
+{
+    const fnr_view *m = &s->montage.v;
+    const box b = box_of(t);
+    const int x0 = within(b.x - TAPS, 0, m->w - 1), x1 = within(b.x + b.w + TAPS, x0 + 1, m->w);
+    const int y0 = within(b.y - TAPS, 0, m->h - 1), y1 = within(b.y + b.h + TAPS, y0 + 1, m->h);
+    *p = (patch){.x = x0, .y = y0};
+    if (!fnr_image_new(&p->image, x1 - x0, y1 - y0, 1, 1, FNR_F32, NULL)) {
+        return false;
+    }
+    for (int y = y0; y < y1; y++) {
+        fnr_row_to_f32(m, x0, y, 0, 0, x1 - x0, fnr_at(&p->image.v, 0, y - y0, 0, 0));
+    }
+    return true;
+}
+
+/* w x h pixels of the montage at to_if of their own. */
+static bool sample_montage(const patch *m, const fnr_transform *to_if, int w, int h, fnr_image *out)
+{
+    fnr_transform to_patch = *to_if;
+    to_patch.m02 -= m->x;
+    to_patch.m12 -= m->y;
+    return sample(&m->image.v, &to_patch, w, h, out);
+}
+
+/* MBP under the found transform, sampled like `like`, a picture of the whole tile. */
+static bool cut_mbp(const fnr_section_tile *t, const patch *montage, int w, int h, fnr_image *out)
+{
+    const fnr_transform to_tile = fnr_transform_resample(t->w / (double)w, t->h / (double)h, FNR_FRAME_ANY, FNR_FRAME_TILE);
+    fnr_transform to_if;
+    return fnr_transform_compose(&t->tile_to_if, &to_tile, &to_if, NULL) && sample_montage(montage, &to_if, w, h, out);
+}
+
+/* Background 0, bright structure 1, as far as the quantiles tell. */
+static void level(fnr_view *v)
+{
+    const double lo = fnr_quantile(v, 0.3), hi = fnr_quantile(v, 0.98);
+    float *px = v->px;
+    for (size_t i = 0; i < (size_t)v->w * (size_t)v->h; i++) {
+        const double x = hi > lo ? (px[i] - lo) / (hi - lo) : 0;
+        px[i] = x > 0 ? (float)fmin(x, 1.5) : 0;
+    }
+}
+
+/* ---- in the montage's frame ------------------------------------------------------------------------------------------------ */
+
+static bool cut_place(const fnr_section_tile *t, const patch *montage, const fnr_view *prediction, fnr_section_pictures *p)
 {
     const box b = box_of(t);
     if (!(b.w >= 1 && b.h >= 1 && b.w <= 1e6 && b.h <= 1e6)) {
@@ -94,7 +134,7 @@ static bool cut_place(const fnr_section_tile *t, const fnr_view *montage, const 
               fnr_transform_compose(&if_to_net, &to_if, &to_net, NULL);
     if (ok) {
         level(&levelled.v);
-        ok = sample(montage, &to_if, w, h, &p->around) && sample(&levelled.v, &to_net, w, h, &p->placed);
+        ok = sample_montage(montage, &to_if, w, h, &p->around) && sample(&levelled.v, &to_net, w, h, &p->placed);
     }
     fnr_image_free(&levelled);
     return ok;
@@ -151,7 +191,7 @@ static void collect_arrows(const flow *f, double if_per_px, fnr_section_pictures
     }
 }
 
-static void find_arrows(const fnr_section_tile *t, const fnr_view *montage, const fnr_view *prediction, fnr_section_pictures *p)
+static void find_arrows(const fnr_section_tile *t, const patch *montage, const fnr_view *prediction, fnr_section_pictures *p)
 {
     const int w = prediction->w * FLOW_FACTOR, h = prediction->h * FLOW_FACTOR;
     flow f = {0};
@@ -187,23 +227,24 @@ static void list_candidates(const fnr_section *s, const fnr_section_tile *t, fnr
     }
 }
 
-void fnr_section_pictures_make(const fnr_section *s, const fnr_section_tile *t, const fnr_view *montage, fnr_section_pictures *p,
-                               fnr_report_tile *out)
+void fnr_section_pictures_make(const fnr_section *s, const fnr_section_tile *t, fnr_section_pictures *p, fnr_report_tile *out)
 {
+    patch montage = {0};
     *p = (fnr_section_pictures){0};
     list_candidates(s, t, p);
     out->em = load_em(s, t, &p->em) ? &p->em.net.v : NULL;
     out->prediction = t->w > 0 && fnr_section_read_prediction(s, t, &p->prediction, NULL) ? &p->prediction.v : NULL;
-    if (t->reg.has_transform) {
-        out->mbp = out->em && cut_mbp(t, montage, out->em->w, out->em->h, &p->mbp) ? &p->mbp.v : NULL;
-        if (out->prediction && cut_place(t, montage, out->prediction, p)) {
+    if (t->reg.has_transform && patch_new(s, t, &montage)) {
+        out->mbp = out->em && cut_mbp(t, &montage, out->em->w, out->em->h, &p->mbp) ? &p->mbp.v : NULL;
+        if (out->prediction && cut_place(t, &montage, out->prediction, p)) {
             out->around = &p->around.v;
             out->placed = &p->placed.v;
         }
         if (out->prediction) {
-            find_arrows(t, montage, out->prediction, p);
+            find_arrows(t, &montage, out->prediction, p);
         }
     }
+    fnr_image_free(&montage.image);
     out->candidates = p->candidates;
     out->n_candidates = p->n_candidates;
     out->arrows = p->arrows;

@@ -18,8 +18,8 @@ typedef struct {
     double if_px_wide;
 } fnr_section_pictures;
 
-/* Fills *p with what is to be had (a picture that cannot be made is left empty), and points `out` at it.  montage: float. */
-void fnr_section_pictures_make(const fnr_section *s, const fnr_section_tile *t, const fnr_view *montage, fnr_section_pictures *p,
+/* Fills *p with what is to be had (a picture that cannot be made is left empty), and points `out` at it. */
+void fnr_section_pictures_make(const fnr_section *s, const fnr_section_tile *t, fnr_section_pictures *p,
                                fnr_report_tile *out);
 void fnr_section_pictures_free(fnr_section_pictures *p);
 

@@ -43,7 +43,7 @@ static size_t choose(const fnr_section *s, size_t *out, size_t most)
     return n;
 }
 
-static void append_reason(fnr_section_tile *t, const char *text)
+void fnr_section_append_reason(fnr_section_tile *t, const char *text)
 {
     char was[sizeof t->reg.reason];
     snprintf(was, sizeof was, "%s", t->reg.reason);
@@ -73,7 +73,7 @@ static void ask_about_mirrors(fnr_section *s)
         if (isfinite(score)) {
             char text[128];
             snprintf(text, sizeof text, "it matches as a mirror image (r = %.2f): flip the file", score);
-            append_reason(t, text);
+            fnr_section_append_reason(t, text);
             fnr_log_warn(s->run->log, "%s: %s", t->name, text);
         }
     }
@@ -144,7 +144,7 @@ static void ask_about_montage(fnr_section *s)
     fnr_log_warn(s->run->log, "no tile could be placed; the section %s", text);
     for (size_t i = 0; i < n; i++) {
         if (isfinite(best->scores[i])) {
-            append_reason(&s->tiles[which[i]], text);
+            fnr_section_append_reason(&s->tiles[which[i]], text);
         }
     }
 }

@@ -11,7 +11,7 @@
 #include "src/pipeline/report.h"
 #include "src/pipeline/section_pictures.h"
 
-static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage, const fnr_section_tile *t, fnr_error *err)
+static bool add_tile(fnr_report *report, fnr_section *s, const fnr_section_tile *t, fnr_error *err)
 {
     static const char *const decisions[] = {[FNR_UNREVIEWED] = NULL, [FNR_ACCEPTED] = "accept", [FNR_REJECTED] = "reject"};
     const fnr_registration *r = &t->reg;
@@ -39,7 +39,7 @@ static bool add_tile(fnr_report *report, fnr_section *s, const fnr_view *montage
                                .decision = decisions[t->review.decision],
                                .note = t->review.note,
                                .time = t->review.time};
-        fnr_section_pictures_make(s, t, montage, p, &out);
+        fnr_section_pictures_make(s, t, p, &out);
         ok = fnr_report_add_tile(report, &out, err);
         fnr_section_pictures_free(p);
     }
@@ -125,9 +125,8 @@ static bool write_report(fnr_section *s, fnr_error *err)
     calibration reliability;
     collect_calibration(&reliability);
     char path[FNR_PATH_MAX];
-    fnr_image montage = {0};
     facts f = {0};
-    if (!fnr_path_join(path, s->job.out_dir, "report.html", err) || !fnr_image_to_f32(&s->montage.v, 0, 0, &montage, err)) {
+    if (!fnr_path_join(path, s->job.out_dir, "report.html", err)) {
         return false;
     }
     const fnr_report_head head = {.title = s->job.em_dir, .version = FNR_VERSION, .n_tiles = s->n_tiles, .montage = &s->montage.v,
@@ -135,7 +134,7 @@ static bool write_report(fnr_section *s, fnr_error *err)
     fnr_report *report = fnr_report_open(path, &head, err);
     bool ok = report != NULL;
     for (size_t i = 0; ok && i < s->n_tiles; i++) {
-        ok = add_tile(report, s, &montage.v, &s->tiles[i], err);
+        ok = add_tile(report, s, &s->tiles[i], err);
     }
     if (ok) {
         collect_facts(s, &f);
@@ -144,7 +143,6 @@ static bool write_report(fnr_section *s, fnr_error *err)
     } else {
         fnr_report_abort(report);
     }
-    fnr_image_free(&montage);
     return ok;
 }
 

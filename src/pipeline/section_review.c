@@ -131,7 +131,7 @@ void fnr_section_prepare_review(fnr_section *s)
 {
     for (size_t i = 0; i < s->n_tiles; i++) {
         fnr_section_tile *t = &s->tiles[i];
-        if (t->review.decision == FNR_ACCEPTED && t->review.has_place) {
+        if (t->review.decision == FNR_ACCEPTED && t->review.has_place && t->reg.verdict != FNR_UNFINISHED) {
             take_place(s, t);
         }
     }
@@ -166,6 +166,9 @@ void fnr_section_finish_review(fnr_section *s)
     size_t accepted = 0, rejected = 0;
     for (size_t i = 0; i < s->n_tiles; i++) {
         fnr_section_tile *t = &s->tiles[i];
+        if (t->reg.verdict == FNR_UNFINISHED) { /* the run was stopped before it: the decision waits */
+            continue;
+        }
         if (t->review.decision == FNR_ACCEPTED) {
             accept(s, t);
             accepted++;

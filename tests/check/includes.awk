@@ -24,6 +24,7 @@ BEGIN {
 
     # Libraries: pattern of their headers and the files that may use them.
     owner["^opencv2/"] = "^src/cv/cv[.]cpp$"
+    owner["^fftw3[.]h"] = "^src/cv/fft[.]c$"
     owner["^tiff(io)?[.]h"] = "^src/image/"
     owner["^libxml/"] = "^src/(image|geom)/"
     owner["^(png|jpeglib)[.]h"] = "^src/image/"

@@ -76,11 +76,13 @@ backends_see_the_interface_only() {
 libraries_stay_in_their_room() {
     refused_library src/cv/other.cpp opencv2/core.hpp
     refused_library register/a.c opencv2/core.hpp
+    refused_library register/a.c fftw3.h
     refused_library src/pipeline/a.c tiffio.h
     refused_library net/a.c libxml/tree.h
     refused_library net/train.c oneapi/dnnl/dnnl.h
     refused_library src/pipeline/a.c ini.h
     accepted_library src/cv/cv.cpp opencv2/core.hpp
+    accepted_library src/cv/fft.c fftw3.h
     accepted_library src/image/a.c tiffio.h
     accepted_library src/geom/a.c libxml/tree.h
 }

@@ -150,6 +150,13 @@ paper90_as_published() {
     expect_status 0 "$FNR_EXE" evaluate "$r:predicted_tform" --manual "$r:ground_truth_forrest" --manual "$r:ground_truth_sharmi" \
         --tile-column path_signal --tile-px 1500
     [ "$(grep -c 'within 5 px: 86 ' "$scratch/out")" -eq 2 ] || fail "86 of 90 tiles below 5 px, against either annotator"
+    # The figures in print (their authors' formula and NumPy's standard deviation).
+    expect_status 0 "$FNR_EXE" evaluate "$r:predicted_tform" --manual "$r:ground_truth_forrest" --manual "$r:ground_truth_sharmi" \
+        --tile-column path_signal --tile-px 1500 --as-published
+    expect_text out 'within 5 px: 86 '
+    expect_text out 'mean 1\.217 \+- 0\.759 px'
+    expect_text out 'mean 1\.109 \+- 0\.645 px'
+    expect_text out 'mean 0\.351 \+- 0\.190 px'
 }
 
 a_full_pipe_is_an_error() {

@@ -68,6 +68,26 @@ static void figures_are_those_of_a_pocket_calculator(void **state)
     fnr_eval_comparison_free(&c);
 }
 
+/* Shifts by (1, -1), (1, 1) and (3, 4), and a slope: the mean of |x| over x = -2 ... 2. */
+static void published_errors_are_sums_not_displacements(void **state)
+{
+    (void)state;
+    const fnr_transform none = {1, 0, 0, 1, 0, 0, FNR_FRAME_TILE, FNR_FRAME_IF};
+    fnr_transform t = none;
+    t.m02 = 1, t.m12 = -1;
+    assert_near(fnr_eval_published_error(&t, &none, 60, 40), 0, 1e-12);
+    t.m12 = 1;
+    assert_near(fnr_eval_published_error(&t, &none, 60, 40), 2, 1e-12);
+    t.m02 = 3, t.m12 = 4;
+    assert_near(fnr_eval_published_error(&none, &t, 60, 40), 7, 1e-12);
+    t = none;
+    t.m10 = 1, t.m12 = -2;
+    assert_near(fnr_eval_published_error(&t, &none, 5, 7), (2 + 1 + 0 + 1 + 2) / 5.0, 1e-12);
+    fnr_eval_stats s = {.n = 4, .sd = 2}; /* sqrt(sum / 3): sqrt(sum / 4) is sqrt(3) */
+    fnr_eval_published_sd(&s);
+    assert_near(s.sd, sqrt(3), 1e-12);
+}
+
 static void tiles_of_one_name_are_told_apart_by_their_folders(void **state)
 {
     (void)state;
@@ -160,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_are_those_of_a_pocket_calculator),
+        cmocka_unit_test(published_errors_are_sums_not_displacements),
         cmocka_unit_test(tiles_of_one_name_are_told_apart_by_their_folders),
         cmocka_unit_test(files_say_the_same_and_are_well_formed),
     };
