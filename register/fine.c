@@ -27,8 +27,8 @@ static bool look(const climb *c, bool rows, fnr_hit *hit, fnr_view_of_pose *v, f
     }
     const bool enough = v->overlap >= c->m->opt->min_overlap;
     hit->overlap = v->overlap;
-    hit->score = enough ? fnr_sums_score(&v->global) : -1;
-    hit->detail = enough ? fnr_sums_score(&v->detail) : -1;
+    hit->score = enough && !v->linear ? fnr_sums_score(&v->global) : -1;
+    hit->detail = enough ? v->match : -1;
     return true;
 }
 
@@ -74,7 +74,7 @@ static bool step_from(const climb *c, const fnr_view_of_pose *v, double lambda, 
     fnr_normal eq;
     *out = (step){{0}, 0};
     fnr_normal_make(v, c->s, &eq);
-    if (!fnr_normal_solve(&eq, c->parameters + 1, lambda, out->x)) {
+    if (!fnr_normal_solve(&eq, fnr_normal_unknowns(v), lambda, out->x)) {
         return false;
     }
     for (int i = 0; i < c->parameters; i++) {
@@ -108,7 +108,9 @@ bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px
     if (!fnr_scratch_fit(s, (size_t)c.win.w * (size_t)c.win.h, err)) {
         return false;
     }
-    fnr_target_window(m->target, level, c.win.x, c.win.y, c.win.w, c.win.h, s->value, s->valid);
+    if (!fnr_normal_montage(m, level, &c.win, s, err)) {
+        return false;
+    }
     fnr_view_of_pose v;
     double lambda = 1e-3;
     for (int k = 0; k < MAX_ITERATIONS; k++) {
@@ -130,6 +132,9 @@ bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px
             break;
         }
         lambda *= better ? 0.2 : 10;
+    }
+    if (v.linear && hit->detail >= 0) { /* the score by which places are compared is that of compressed intensities */
+        return fnr_match_score(m, level, hit, s, err);
     }
     return true;
 }

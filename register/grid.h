@@ -2,6 +2,8 @@
 #ifndef FNR_REGISTER_GRID_H
 #define FNR_REGISTER_GRID_H
 
+#include <math.h>
+
 #include "src/image/view.h"
 
 typedef struct {
@@ -30,6 +32,18 @@ static inline float fnr_compress(const fnr_compression *c, double value)
 {
     const double x = value - c->background;
     return x > 0 ? (float)(x / (x + c->knee)) : 0.0f;
+}
+
+/* The same for values on both sides of the background, in (-1, 1), and its inverse [knees above the background]: what is kept this way
+ * can be had compressed or as it was. */
+static inline float fnr_compress_signed(const fnr_compression *c, double value)
+{
+    const double x = value - c->background;
+    return (float)(x / (fabs(x) + c->knee));
+}
+static inline float fnr_decompress(float compressed)
+{
+    return compressed / fmaxf(1e-4f, 1.0f - fabsf(compressed)); /* 16 bits may round up to 1 */
 }
 
 /* Finds background, noise and the typical brightness of what stands out of it, from n finite samples (reordered): the background

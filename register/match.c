@@ -15,10 +15,12 @@ double fnr_sums_score(const fnr_sums *s)
     return vt > 1e-12 * s->n ? (s->ti - s->t * s->i / s->n) / sqrt(vt * vi) : 0;
 }
 
+enum { PARTS = 12 }; /* of a scratch besides the rows */
+
 bool fnr_scratch_fit(fnr_scratch *s, size_t pixels, fnr_error *err)
 {
     if (pixels > s->capacity) {
-        float *block = fnr_alloc_aligned(pixels * (9 + FNR_POSE_PARAMETERS), sizeof *block, "a search window", err);
+        float *block = fnr_alloc_aligned(pixels * (PARTS + FNR_POSE_PARAMETERS), sizeof *block, "a search window", err);
         if (!block) {
             return false;
         }
@@ -26,12 +28,12 @@ bool fnr_scratch_fit(fnr_scratch *s, size_t pixels, fnr_error *err)
         s->block = block;
         s->capacity = pixels;
     }
-    float **parts[] = {&s->value, &s->valid, &s->drawn, &s->weight, &s->gx, &s->gy, &s->image, &s->mass, &s->work};
-    for (size_t i = 0; i < 9; i++) {
+    float **parts[] = {&s->value, &s->valid, &s->drawn, &s->weight, &s->gx, &s->gy, &s->image, &s->mass, &s->work, &s->gain, &s->energy, &s->pull};
+    for (size_t i = 0; i < PARTS; i++) {
         *parts[i] = s->block + i * s->capacity;
     }
     for (size_t i = 0; i < FNR_POSE_PARAMETERS; i++) {
-        s->row[i] = s->block + (9 + i) * s->capacity;
+        s->row[i] = s->block + (PARTS + i) * s->capacity;
     }
     return true;
 }

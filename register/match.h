@@ -33,7 +33,7 @@ typedef struct {
     size_t capacity;
     float *block;                                    /* owned */
     float *value, *valid, *drawn, *weight, *gx, *gy; /* capacity floats each */
-    float *image, *mass, *work, *row[FNR_POSE_PARAMETERS]; /* of normal.h */
+    float *image, *mass, *work, *gain, *energy, *pull, *row[FNR_POSE_PARAMETERS]; /* of normal.h */
 } fnr_scratch;
 bool fnr_scratch_fit(fnr_scratch *s, size_t pixels, fnr_error *err);
 void fnr_scratch_free(fnr_scratch *s);

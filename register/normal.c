@@ -4,11 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "src/cv/cv.h"
-
-/* Standard deviation of the neighbourhood whose mean is taken away, about a sheath's thickness; measured in README.md.  Levels whose
- * pixels are too large for it take one mean from all. */
-static const double local_nm = 400, least_local_px = 2;
+#include "register/local.h"
 
 bool fnr_normal_solve(const fnr_normal *n, int size, double lambda, double x[FNR_NORMAL_UNKNOWNS])
 {
@@ -74,41 +70,6 @@ static fnr_sums sums_of(const float *weight, const float *t, const float *i, siz
     return s;
 }
 
-static bool blur(const fnr_window *win, double sd, float *px, fnr_error *err)
-{
-    const fnr_view src = fnr_view_f32(px, win->w, win->h);
-    fnr_view dst = src;
-    return fnr_cv_blur(&src, sd, &dst, err);
-}
-
-/* x -= its weighted mean around each pixel; 0 where there is no weight.  sd 0: one mean. */
-static bool centre(const fnr_window *win, const fnr_scratch *s, double sd, float *x, fnr_error *err)
-{
-    const size_t n = (size_t)win->w * (size_t)win->h;
-    if (sd == 0) {
-        double sum = 0, mass = 0;
-        for (size_t k = 0; k < n; k++) {
-            sum += (double)s->weight[k] * (double)x[k];
-            mass += (double)s->weight[k];
-        }
-        const float mean = mass > 0 ? (float)(sum / mass) : 0;
-        for (size_t k = 0; k < n; k++) {
-            x[k] = s->weight[k] > 0 ? x[k] - mean : 0;
-        }
-        return true;
-    }
-    for (size_t k = 0; k < n; k++) {
-        s->work[k] = s->weight[k] * x[k];
-    }
-    if (!blur(win, sd, s->work, err)) {
-        return false;
-    }
-    for (size_t k = 0; k < n; k++) {
-        x[k] = s->weight[k] > 0 ? x[k] - s->work[k] / s->mass[k] : 0;
-    }
-    return true;
-}
-
 static void fill_rows(const fnr_view_of_pose *v, const fnr_scratch *s)
 {
     for (int j = 0; j < v->win.h; j++) {
@@ -124,42 +85,102 @@ static void fill_rows(const fnr_view_of_pose *v, const fnr_scratch *s)
     }
 }
 
-bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool rows, fnr_view_of_pose *v, fnr_error *err)
+bool fnr_normal_montage(const fnr_match *m, int level, const fnr_window *win, const fnr_scratch *s, fnr_error *err)
 {
-    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
-    const double px_nm = m->target->if_nm * (double)(1 << v->level), reach = local_nm / px_nm, sd = !m->local || reach < least_local_px ? 0 : reach;
-    double area = 0;
-    if (rows) {
+    fnr_target_window(m->target, level, win->x, win->y, win->w, win->h, s->value, s->valid);
+    if (!fnr_local_is_linear(m, level)) {
+        return true;
+    }
+    fnr_target_linear(m->target, win->x, win->y, win->w, win->h, s->value);
+    return fnr_local_trust(win, s, fnr_local_sd_px(m, level), err);
+}
+
+static void draw(const fnr_match *m, const fnr_scratch *s, bool rows, const fnr_view_of_pose *v)
+{
+    if (v->linear) {
+        fnr_template_draw_linear(m->tpl, &v->pose, &v->win, s->drawn, s->weight, rows ? s->gx : NULL, rows ? s->gy : NULL);
+    } else if (rows) {
         fnr_template_draw_gradient(m->tpl, &v->pose, &v->win, s->drawn, s->weight, s->gx, s->gy);
     } else {
         fnr_template_draw(m->tpl, &v->pose, &v->win, s->drawn, s->weight);
     }
+}
+
+/* One gain for the whole tile. */
+static void common_gain(const fnr_scratch *s, bool rows, size_t n, fnr_view_of_pose *v)
+{
+    const float gain = v->detail.tt > 0 ? (float)(v->detail.ti / v->detail.tt) : 0;
+    v->match = fnr_sums_score(&v->detail);
+    for (size_t k = 0; rows && k < n; k++) {
+        s->gain[k] = gain;
+        s->pull[k] = gain * (s->image[k] - gain * s->drawn[k]);
+    }
+}
+
+static bool centre_rows(const fnr_view_of_pose *v, const fnr_scratch *s, double sd, fnr_error *err)
+{
+    fill_rows(v, s);
+    for (int q = 0; q < v->parameters; q++) {
+        if (!fnr_local_centre(&v->win, s, sd, s->row[q], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* weight times valid; the images as they are; their sums. */
+static void look(const fnr_scratch *s, size_t n, fnr_view_of_pose *v)
+{
+    double area = 0, there = 0;
     for (size_t k = 0; k < n; k++) {
         area += (double)s->weight[k];
+        there += s->valid[k] > 0 ? (double)s->weight[k] : 0;
         s->weight[k] *= s->valid[k];
         s->mass[k] = s->weight[k];
         s->image[k] = s->value[k];
     }
     v->global = sums_of(s->weight, s->drawn, s->value, n);
-    v->overlap = area > 0 ? v->global.n / area : 0;
+    v->overlap = area > 0 ? there / area : 0;
+}
+
+bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool rows, fnr_view_of_pose *v, fnr_error *err)
+{
+    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
+    const double sd = fnr_local_sd_px(m, v->level);
+    v->linear = fnr_local_is_linear(m, v->level);
+    draw(m, s, rows, v);
+    look(s, n, v);
     if (sd == 0 && !rows) { /* the score takes one mean away by itself */
         v->detail = v->global;
+        v->match = fnr_sums_score(&v->detail);
         return true;
     }
-    if (sd > 0 && !blur(&v->win, sd, s->mass, err)) {
-        return false;
-    }
-    if (!centre(&v->win, s, sd, s->image, err) || !centre(&v->win, s, sd, s->drawn, err)) {
+    if ((sd > 0 && !fnr_local_blur(&v->win, sd, s->mass, err)) || !fnr_local_centre(&v->win, s, sd, s->image, err) ||
+        !fnr_local_centre(&v->win, s, sd, s->drawn, err) || (rows && !centre_rows(v, s, sd, err))) {
         return false;
     }
     v->detail = sums_of(s->weight, s->drawn, s->image, n);
-    v->gain = v->detail.tt > 0 ? v->detail.ti / v->detail.tt : 0;
-    if (rows) {
-        fill_rows(v, s);
-        for (int q = 0; q < v->parameters; q++) {
-            if (!centre(&v->win, s, sd, s->row[q], err)) {
-                return false;
-            }
+    if (!v->linear) {
+        common_gain(s, rows, n, v);
+        return true;
+    }
+    return fnr_local_gain(s, sd, v, err) && (!rows || fnr_local_pull(s, sd, v, err));
+}
+
+bool fnr_normal_project(const fnr_match *m, const fnr_view_of_pose *v, const fnr_scratch *s, fnr_error *err)
+{
+    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
+    const double sd = fnr_local_sd_px(m, v->level);
+    for (int q = 0; q < v->parameters; q++) {
+        for (size_t k = 0; k < n; k++) {
+            s->row[q][k] *= s->gain[k];
+            s->work[k] = s->weight[k] * s->drawn[k] * s->row[q][k];
+        }
+        if (v->linear && !fnr_local_blur(&v->win, sd, s->work, err)) {
+            return false;
+        }
+        for (size_t k = 0; v->linear && k < n; k++) {
+            s->row[q][k] -= s->drawn[k] * s->work[k] / s->energy[k];
         }
     }
     return true;
@@ -168,24 +189,23 @@ bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool rows, fnr_vi
 void fnr_normal_make(const fnr_view_of_pose *v, const fnr_scratch *s, fnr_normal *eq)
 {
     const size_t n = (size_t)v->win.w * (size_t)v->win.h;
-    const int size = v->parameters + 1;
+    const int size = fnr_normal_unknowns(v), p = v->parameters;
     memset(eq, 0, sizeof *eq);
     for (size_t k = 0; k < n; k++) {
-        const double w = s->weight[k];
+        const double w = s->weight[k], gain = s->gain[k];
         double row[FNR_NORMAL_UNKNOWNS];
         if (w <= 0) {
             continue;
         }
-        for (int q = 0; q < v->parameters; q++) {
-            row[q] = v->gain * (double)s->row[q][k];
+        for (int q = 0; q < p; q++) {
+            row[q] = gain * (double)s->row[q][k];
+            eq->g[q] += w * (double)s->row[q][k] * (double)s->pull[k];
         }
-        row[v->parameters] = s->drawn[k];
-        const double residual = (double)s->image[k] - v->gain * (double)s->drawn[k];
+        row[p] = s->drawn[k];
+        eq->g[p] += w * row[p] * ((double)s->image[k] - gain * row[p]);
         for (int i = 0; i < size; i++) {
-            const double wr = w * row[i];
-            eq->g[i] += wr * residual;
             for (int j = 0; j <= i; j++) {
-                eq->h[i][j] += wr * row[j];
+                eq->h[i][j] += w * row[i] * row[j];
             }
         }
     }

@@ -16,12 +16,17 @@ static const double coarsest_nm = 900.0;      /* a pixel may not be larger than 
 
 static uint16_t encode(float v)
 {
-    return (uint16_t)(1.5f + v * 65534.0f);
+    return (uint16_t)(32768.5f + v * 32767.0f);
+}
+
+static float decode_signed(uint16_t v)
+{
+    return (float)(v - 32768) * (1.0f / 32767.0f);
 }
 
 static float decode(uint16_t v)
 {
-    return (float)(v - 1) * (1.0f / 65534.0f);
+    return fmaxf(0.0f, decode_signed(v));
 }
 
 /* Every stride-th finite pixel above the background; *n is 0 when the montage holds no finite pixel. */
@@ -85,7 +90,7 @@ static void compress_row(const compressing *k, int y, float *row, float *lo, flo
     uint16_t *o = k->out->px + (size_t)y * (size_t)w;
     for (int x = 0; x < w; x++) {
         const bool finite = isfinite(row[x]);
-        o[x] = finite ? encode(fnr_compress(k->c, (double)row[x] - (double)row[w + x])) : 0;
+        o[x] = finite ? encode(fnr_compress_signed(k->c, (double)row[x] - (double)row[w + x])) : 0;
         if (finite) {
             *lo = row[x] < *lo ? row[x] : *lo;
             *hi = row[x] > *hi ? row[x] : *hi;
@@ -302,4 +307,18 @@ bool fnr_target_window(const fnr_target *t, int level, int x, int y, int w, int 
         }
     }
     return all;
+}
+
+void fnr_target_linear(const fnr_target *t, int x, int y, int w, int h, float *value)
+{
+    const fnr_target_level *l = &t->level[0];
+    const int xa = x > 0 ? x : 0, xb = x + w < l->w ? x + w : l->w, ya = y > 0 ? y : 0, yb = y + h < l->h ? y + h : l->h;
+    memset(value, 0, (size_t)w * (size_t)h * sizeof *value);
+    for (int j = ya; j < yb; j++) {
+        const uint16_t *row = l->px + (size_t)j * (size_t)l->w;
+        float *v = value + (size_t)(j - y) * (size_t)w;
+        for (int i = xa; i < xb; i++) {
+            v[i - x] = row[i] ? fnr_decompress(decode_signed(row[i])) : 0;
+        }
+    }
 }

@@ -23,12 +23,14 @@ static bool read_prediction(const fnr_view *p, fnr_grid *g, fnr_error *err)
     return true;
 }
 
-/* The same compression as the montage's, so that both say "how much like myelin" on one scale. */
-static bool compress(fnr_grid *g, double knee_factor, fnr_error *err)
+/* The same compression as the montage's, so that both say "how much like myelin" on one scale.  linear (NULL: not wanted): a copy in
+ * knees. */
+static bool compress(fnr_grid *g, double knee_factor, fnr_grid *linear, fnr_error *err)
 {
     const size_t n = (size_t)g->w * (size_t)g->h, stride = n / MAX_SAMPLES + 1;
     float *samples = fnr_alloc_aligned(n / stride + 1, sizeof *samples, "prediction samples", err);
-    if (!samples) {
+    if (!samples || (linear && !fnr_grid_new(linear, g->w, g->h, "a prediction", err))) {
+        free(samples);
         return false;
     }
     size_t count = 0;
@@ -38,6 +40,9 @@ static bool compress(fnr_grid *g, double knee_factor, fnr_error *err)
     const fnr_compression c = fnr_compression_fit(samples, count, knee_factor);
     free(samples);
     for (size_t i = 0; i < n; i++) {
+        if (linear) {
+            linear->px[i] = (float)(((double)g->px[i] - c.background) / c.knee);
+        }
         g->px[i] = fnr_compress(&c, g->px[i]);
     }
     return true;
@@ -60,6 +65,17 @@ static bool blur(fnr_grid *g, double sigma, fnr_error *err)
     return true;
 }
 
+/* The coarsest level whose pixels are fine enough for drawn ones of 2^level IF px. */
+static int level_for(const fnr_template *t, double level)
+{
+    const double px = exp2(level);
+    int j = 0;
+    while (j + 1 < t->n_levels && ldexp(t->size.nominal, j + 1) * oversampling <= px) {
+        j++;
+    }
+    return j;
+}
+
 bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm, int coarsest, double knee_factor, double blur_px,
                       fnr_error *err)
 {
@@ -74,11 +90,12 @@ bool fnr_template_new(fnr_template *t, const fnr_view *prediction, double if_nm,
         ok = fnr_grid_halve(&out.level[out.n_levels - 1], &out.level[out.n_levels], err);
         out.n_levels += ok;
     }
+    const int drawn_at_0 = level_for(&out, 0);
     for (int i = 0; ok && i < out.n_levels; i++) {
-        ok = compress(&out.level[i], knee_factor, err);
+        ok = compress(&out.level[i], knee_factor, i == drawn_at_0 ? &out.linear : NULL, err);
         /* Noise as fine as the pixels would be smoothed more half-way between them than on them, and pull the fit to half-way. */
         if (ok && ldexp(out.size.nominal, i) * oversampling <= 1.0) {
-            ok = blur(&out.level[i], 1.0, err);
+            ok = blur(&out.level[i], 1.0, err) && (i != drawn_at_0 || blur(&out.linear, 1.0, err));
         }
     }
     if (!ok) {
@@ -94,6 +111,7 @@ void fnr_template_free(fnr_template *t)
     for (int i = 0; i < FNR_TEMPLATE_LEVELS; i++) {
         fnr_grid_free(&t->level[i]);
     }
+    fnr_grid_free(&t->linear);
     *t = (fnr_template){0};
 }
 
@@ -119,22 +137,11 @@ typedef struct {
     double w, h;           /* the tile's extent [template px] */
 } drawing;
 
-static const fnr_grid *pick_level(const fnr_template *t, double level, double *step)
+static drawing drawing_of(const fnr_template *t, const fnr_pose *p, const fnr_window *win, bool linear)
 {
-    const double px = exp2(level);
-    int j = 0;
-    while (j + 1 < t->n_levels && ldexp(t->size.nominal, j + 1) * oversampling <= px) {
-        j++;
-    }
-    *step = ldexp(1.0, j);
-    return &t->level[j];
-}
-
-static drawing drawing_of(const fnr_template *t, const fnr_pose *p, const fnr_window *win)
-{
-    double step;
-    const fnr_grid *g = pick_level(t, win->level, &step);
-    const double px = exp2(win->level), s = 1.0 / step;
+    const int j = level_for(t, win->level);
+    const fnr_grid *g = linear ? &t->linear : &t->level[j];
+    const double px = exp2(win->level), s = ldexp(1.0, -j);
     const double dx = (win->x + 0.5) * px - 0.5 - p->cx, dy = (win->y + 0.5) * px - 0.5 - p->cy;
     const double nx = 0.5 * (t->size.w - 1) + p->m00 * dx + p->m01 * dy, ny = 0.5 * (t->size.h - 1) + p->m10 * dx + p->m11 * dy;
     return (drawing){.grid = g,
@@ -262,10 +269,10 @@ static void covered(const drawing *d, double x, double y, int w, int *from, int 
     *to = hi > lo ? (int)hi : *from;
 }
 
-static inline void draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight,
+static inline void draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, bool linear, float *value, float *weight,
                         float *gx, float *gy)
 {
-    const drawing d = drawing_of(t, pose, win);
+    const drawing d = drawing_of(t, pose, win, linear);
     const size_t n = (size_t)win->w * (size_t)win->h;
     float *const out[] = {value, weight, gx, gy};
     for (size_t k = 0; k < 4 && out[k]; k++) {
@@ -293,11 +300,17 @@ static inline void draw(const fnr_template *t, const fnr_pose *pose, const fnr_w
 
 void fnr_template_draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight)
 {
-    draw(t, pose, win, value, weight, NULL, NULL);
+    draw(t, pose, win, false, value, weight, NULL, NULL);
 }
 
 void fnr_template_draw_gradient(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight,
                                 float *gx, float *gy)
 {
-    draw(t, pose, win, value, weight, gx, gy);
+    draw(t, pose, win, false, value, weight, gx, gy);
+}
+
+void fnr_template_draw_linear(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight, float *gx,
+                              float *gy)
+{
+    draw(t, pose, win, true, value, weight, gx, gy);
 }

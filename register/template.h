@@ -15,6 +15,7 @@ typedef struct {
     fnr_tile_size size;
     int n_levels;
     fnr_grid level[FNR_TEMPLATE_LEVELS]; /* level j: 2^j NET px per pixel; compressed intensities in [0, 1) */
+    fnr_grid linear;                     /* the level that is drawn at IF pixels, not compressed [knees] */
 } fnr_template;
 
 /* prediction: finite float view.  Prepares levels for drawing at if_nm * 2^0 .. 2^coarsest.  blur_px: the prediction is first made
@@ -38,5 +39,9 @@ void fnr_template_draw(const fnr_template *t, const fnr_pose *pose, const fnr_wi
 /* The same, and the derivative of value by IF position's image in the NET frame, times M: gx, gy [per NET px]. */
 void fnr_template_draw_gradient(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight,
                                 float *gx, float *gy);
+
+/* The same from the intensities that are not compressed, for windows at level 0; gx, gy NULL: no derivatives. */
+void fnr_template_draw_linear(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight, float *gx,
+                              float *gy);
 
 #endif

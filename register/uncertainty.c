@@ -17,7 +17,7 @@
 enum { POSE = 4, ALL = POSE + 1 };
 
 static const double cell_nm = 1500;
-static const double displacement_nm = 30; /* of a cell, per axis */
+static const double displacement_nm = 15; /* of a cell, per axis */
 
 /* A low correlation says that much of what the fit leaned on is not myelin (false positives of the prediction, unstained sheaths),
  * which the residuals alone do not show.  Exponent of the unexplained variance 1 - score^2 relative to a good tile's; calibrated on
@@ -41,10 +41,10 @@ static void add_scores(const fnr_view_of_pose *v, const fnr_scratch *s, int cell
     for (int j = 0; j < v->win.h; j++) {
         for (int i = 0; i < v->win.w; i++) {
             const size_t k = (size_t)j * (size_t)v->win.w + (size_t)i, at = ((size_t)(j / cell) * cells_x + (size_t)(i / cell)) * ALL;
-            const double w = s->weight[k], residual = (double)s->image[k] - v->gain * (double)s->drawn[k];
+            const double w = s->weight[k], residual = (double)s->image[k] - (double)s->gain[k] * (double)s->drawn[k];
             double row[ALL];
             for (int a = 0; a < POSE; a++) {
-                row[a] = v->gain * (double)s->row[a][k];
+                row[a] = s->row[a][k];
             }
             row[POSE] = s->drawn[k];
             for (int a = 0; w > 0 && a < ALL; a++) {
@@ -138,14 +138,14 @@ bool fnr_pose_covariance(const fnr_match *m, const fnr_pose *pose, double cov[16
     sw.scores = fnr_calloc(3 * sw.n_cells * ALL, sizeof *sw.scores, "cells of the covariance", err);
     sw.shifts_x = sw.scores ? sw.scores + sw.n_cells * ALL : NULL;
     sw.shifts_y = sw.scores ? sw.shifts_x + sw.n_cells * ALL : NULL;
-    bool ok = sw.scores && fnr_scratch_fit(&s, (size_t)win.w * (size_t)win.h, err);
+    fnr_hit hit = {.pose = *pose};
+    bool ok = sw.scores && fnr_match_score(m, 0, &hit, &s, err) && fnr_scratch_fit(&s, (size_t)win.w * (size_t)win.h, err);
     if (ok) {
-        fnr_target_window(m->target, 0, win.x, win.y, win.w, win.h, s.value, s.valid);
-        ok = fnr_normal_view(m, &s, true, &v, err);
+        ok = fnr_normal_montage(m, 0, &win, &s, err) && fnr_normal_view(m, &s, true, &v, err) && fnr_normal_project(m, &v, &s, err);
     }
     if (ok) {
         add_scores(&v, &s, cell, &sw);
-        *determined = combine(&sw, m->target->if_nm, fnr_sums_score(&v.global), cov);
+        *determined = combine(&sw, m->target->if_nm, hit.score, cov);
     }
     free(sw.scores);
     fnr_scratch_free(&s);

@@ -15,7 +15,7 @@ static const double gate_sigmas = 4;
 
 /* Tiles share mistakes of the prediction with their neighbours, which covariances that know nothing of each other do not show: errors
  * were 1.4 to 2 times what they say on sections A and B, each predicted by a network trained on the others (README.md of register/). */
-static const double shared_mistakes = 1.6;
+static const double shared_mistakes = 1.5;
 
 /* That the section as a whole is right, once it was found: never wrong in 308 trials on wrong montages (make bench-wrong). */
 static const double section_probability = 0.99;

@@ -1,6 +1,6 @@
 /* The pieces under the search, each against a second way to get the same number. */
 #include "register/coarse.h"
-#include "register/match.h"
+#include "register/normal.h"
 #include "src/cv/cv.h"
 #include "tests/register/rings.h"
 
@@ -131,6 +131,53 @@ static void drawn_gradients_are_derivatives(void **state)
     bench_free(&b);
 }
 
+/* Share of the montage's energy that the tile under `pose` leaves unexplained; a tile that grows has more of both. */
+static double unexplained(const bench *b, const fnr_scratch *s, const fnr_pose *pose, const fnr_window *win, bool rows, fnr_view_of_pose *v)
+{
+    fnr_error err;
+    *v = (fnr_view_of_pose){.pose = *pose, .win = *win, .level = 0, .parameters = 4};
+    assert_ok(fnr_normal_view(&b->m, s, rows, v, &err), err);
+    return 1 - v->match * v->match;
+}
+
+/* The gradient of the fine fit, whose gains follow the pose, against differences of what is left unexplained. */
+static void fine_gradient_is_the_derivative(void **state)
+{
+    (void)state;
+    bench b;
+    fnr_error err;
+    fnr_scratch s = {0};
+    fnr_view_of_pose v;
+    bench_new(&b, 160, 120, 25);
+    b.m.local = true;
+    const fnr_pose p = fnr_pose_similarity(&b.tpl.size, 160.9, 119.6, 0.975, 26);
+    const fnr_window win = fnr_window_around(&p, &b.tpl.size, 0, 6);
+    assert_ok(fnr_scratch_fit(&s, (size_t)win.w * (size_t)win.h, &err) && fnr_normal_montage(&b.m, 0, &win, &s, &err), err);
+    double exact[4] = {0};
+    unexplained(&b, &s, &p, &win, true, &v);
+    const double energy = v.detail.ii + v.detail.n * FNR_NOISE_FLOOR * FNR_NOISE_FLOOR;
+    assert_true(v.linear);
+    for (size_t k = 0; k < (size_t)win.w * (size_t)win.h; k++) {
+        for (int q = 0; q < 4; q++) {
+            exact[q] -= 2 * (double)s.weight[k] * (double)s.row[q][k] * (double)s.pull[k];
+        }
+    }
+    const double step[4] = {0.02, 0.02, 0.0005, 0.0005}, lever_px = 40;
+    for (int q = 0; q < 4; q++) {
+        double change[FNR_POSE_PARAMETERS] = {0}, left[2];
+        for (int side = 0; side < 2; side++) {
+            change[q] = side ? step[q] : -step[q];
+            const fnr_pose moved = fnr_pose_changed(&p, change);
+            left[side] = energy * unexplained(&b, &s, &moved, &win, false, &v);
+        }
+        const double numeric = (left[1] - left[0]) / (2 * step[q]);
+        print_message("parameter %d: gradient %.4g, by differences %.4g\n", q, exact[q], numeric);
+        assert_at_most(fabs(numeric - exact[q]), 0.03 * (q < 2 ? 1 : lever_px) * hypot(exact[0], exact[1])); /* edges move too */
+    }
+    fnr_scratch_free(&s);
+    bench_free(&b);
+}
+
 /* The FFT search's scores against direct sums over the same pixels, for tiles inside, turned by any quarter, and over the border.
  */
 static void coarse_scores_are_exact(void **state)
@@ -201,7 +248,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(halving_keeps_positions),    cmocka_unit_test(compression_finds_the_typical_brightness),
-        cmocka_unit_test(poses_and_transforms_agree), cmocka_unit_test(drawn_gradients_are_derivatives),
+        cmocka_unit_test(poses_and_transforms_agree), cmocka_unit_test(drawn_gradients_are_derivatives), cmocka_unit_test(fine_gradient_is_the_derivative),
         cmocka_unit_test(coarse_scores_are_exact),    cmocka_unit_test(blocks_do_not_change_the_result),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
