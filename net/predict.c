@@ -21,6 +21,7 @@ typedef struct {
     fnr_mode mode;
     fnr_tile_rule rule;
     double bytes, bytes_per_px; /* of a program, of a tile's input and the buffers below; 0: not known yet */
+    double most_px;             /* input pixels of a tile for which there is memory, learnt from a larger one; 0: not known */
 } method;
 
 struct fnr_predictor {
@@ -83,6 +84,14 @@ static double bytes_in_use(const fnr_predictor *p)
     return (double)fnr_tile_net_bytes(p->net) + px * sizeof(float) * (2 * p->shape.c + p->desc.out_channels);
 }
 
+static bool nothing_fits(const fnr_shape *smallest, const fnr_error *failure, fnr_error *err)
+{
+    return fnr_fail(err, FNR_E_LIMIT,
+                    "%s (even for the smallest tile, %d x %d x %d px (w, h, d): set compute.max_mb to what is free, predict smaller images or "
+                    "with fewer models at a time, or use --device cpu)",
+                    failure->message, smallest->w, smallest->h, smallest->d);
+}
+
 /* Two programs tell what they cost whatever their size, and per pixel. */
 static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
 {
@@ -93,8 +102,9 @@ static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
         const int side = solid ? PROBE_3D + i * MORE_3D : PROBE_2D + i * MORE_2D;
         const int extent = (side > grid ? side / grid : 1 + i) * grid;
         const fnr_shape shape = shape_of(p, solid ? extent : 1, extent, extent);
-        if (!use_shape(p, how, &shape, err)) {
-            return false;
+        fnr_error failure = {0};
+        if (!use_shape(p, how, &shape, &failure)) {
+            return failure.code == FNR_E_LIMIT ? nothing_fits(&shape, &failure, err) : fnr_fail(err, failure.code, "%s", failure.message);
         }
         bytes[i] = bytes_in_use(p);
         px[i] = (double)shape.d * shape.h * shape.w;
@@ -179,6 +189,11 @@ void fnr_predictor_free(fnr_predictor *p)
 /* ---- which tiles ------------------------------------------------------------------------------------------------------------
  */
 
+static double tile_px(const fnr_tiling *t)
+{
+    return (double)t->z.extent * t->y.extent * t->x.extent;
+}
+
 static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int h, int w, const fnr_tile_budget *budget,
                           fnr_tiling *t, fnr_error *err)
 {
@@ -187,9 +202,11 @@ static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int 
         return true;
     }
     if (fnr_tiling_choose(&p->desc, how->rule, d, h, w, budget, t)) {
+        while (how->most_px > 0 && tile_px(t) > how->most_px && fnr_tiling_halve(&p->desc, how->rule, t)) {
+        }
         return true;
     }
-    const double tile = how->bytes + budget->bytes_per_px * t->z.extent * t->y.extent * t->x.extent,
+    const double tile = how->bytes + budget->bytes_per_px * tile_px(t),
                  band = budget->bytes_per_row_px * t->y.core * w;
     return fnr_fail(err, FNR_E_LIMIT,
                     "predicting %d x %d x %d px (w, h, d) needs about %.0f MiB even in the smallest tiles; allowed are %.0f MiB",
@@ -200,6 +217,23 @@ static method *method_for(fnr_predictor *p, int d, int h, int w)
 {
     const double work = (double)d * h * w * p->desc.base_channels;
     return p->blocks.rule.block > 1 && work <= MOST_IN_BLOCKS ? &p->blocks : &p->each;
+}
+
+/* A device may have less memory than the budget allows. After such a failure tiles of this and of later images are at most half
+ * as large, until nothing is left to halve. */
+static bool halve_tiles(const fnr_predictor *p, method *how, const fnr_tiling *t, const fnr_error *failure, fnr_error *err)
+{
+    fnr_tiling half = *t;
+    if (p->tile > 0) {
+        return fnr_fail(err, FNR_E_LIMIT, "%s (tiles of %d px, as predict.tile asks for: make it smaller, or 0 to have it chosen)", failure->message,
+                        p->tile);
+    }
+    if (!fnr_tiling_halve(&p->desc, how->rule, &half)) {
+        const fnr_shape smallest = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
+        return nothing_fits(&smallest, failure, err);
+    }
+    how->most_px = tile_px(&half);
+    return true;
 }
 
 /* Chooses tiles and compiles for them. What a pixel costs was learnt on a small program; where a large one turns out to need
@@ -217,18 +251,23 @@ static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_
     fnr_tile_budget budget = {.max_bytes = (double)p->max_bytes - how->bytes,
                               .bytes_per_px = how->bytes_per_px,
                               .bytes_per_row_px = (double)band_floats * sizeof(float)};
-    for (;; budget.max_bytes *= 0.8) {
+    for (;;) {
         if (!choose_tiling(p, how, d, h, w, &budget, t, err)) {
             return false;
         }
         const fnr_shape shape = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
         fnr_error failure = {0};
-        const bool made = use_shape(p, how, &shape, &failure);
-        if (!made && (p->tile > 0 || failure.code != FNR_E_LIMIT)) {
-            return fnr_fail(err, failure.code, "%s", failure.message);
-        }
-        if (made && (p->tile > 0 || bytes_in_use(p) + budget.bytes_per_row_px * t->y.core * w <= (double)p->max_bytes)) {
+        if (!use_shape(p, how, &shape, &failure)) {
+            if (failure.code != FNR_E_LIMIT) {
+                return fnr_fail(err, failure.code, "%s", failure.message);
+            }
+            if (!halve_tiles(p, how, t, &failure, err)) {
+                return false;
+            }
+        } else if (p->tile > 0 || bytes_in_use(p) + budget.bytes_per_row_px * t->y.core * w <= (double)p->max_bytes) {
             return true;
+        } else {
+            budget.max_bytes *= 0.8;
         }
     }
 }
