@@ -14,7 +14,7 @@
     static void do_##name(const void *operands);                                                                                            \
     cudaError_t fnr_cu_launch_##name(const type *a, cudaStream_t s)                                                                          \
     {                                                                                                                                       \
-        return emulated_queue(s, do_##name, a, sizeof *a);                                                                                   \
+        return emulated_launch(s, do_##name, a, sizeof *a);                                                                                   \
     }                                                                                                                                       \
     static void do_##name(const void *operands)
 
@@ -158,7 +158,7 @@ static void do_bias(const void *operands)
 cudaError_t fnr_cu_launch_bias(const fnr_cu_slice *x, const float *bias, size_t rows, int channels, int relu, cudaStream_t s)
 {
     const columns a = {.x = *x, .bias = bias, .rows = rows, .channels = channels, .relu = relu};
-    return emulated_queue(s, do_bias, &a, sizeof a);
+    return emulated_launch(s, do_bias, &a, sizeof a);
 }
 
 static void do_column_sums(const void *operands)
@@ -174,7 +174,7 @@ static void do_column_sums(const void *operands)
 cudaError_t fnr_cu_launch_column_sums(const fnr_cu_slice *x, size_t rows, int channels, float *to, cudaStream_t s)
 {
     const columns a = {.x = *x, .rows = rows, .channels = channels, .to = to};
-    return emulated_queue(s, do_column_sums, &a, sizeof a);
+    return emulated_launch(s, do_column_sums, &a, sizeof a);
 }
 
 LAUNCHER(fold, fnr_cu_fold)
@@ -205,7 +205,7 @@ static void do_lower(const void *operands)
 cudaError_t fnr_cu_launch_lower(const float *values, uint16_t *low, size_t count, cudaStream_t s)
 {
     const lowering a = {values, low, count};
-    return emulated_queue(s, do_lower, &a, sizeof a);
+    return emulated_launch(s, do_lower, &a, sizeof a);
 }
 
 typedef struct {
@@ -224,7 +224,7 @@ static void do_check_loss(const void *operands)
 cudaError_t fnr_cu_launch_check_loss(const double *loss, int *broken, cudaStream_t s)
 {
     const loss_check a = {loss, broken};
-    return emulated_queue(s, do_check_loss, &a, sizeof a);
+    return emulated_launch(s, do_check_loss, &a, sizeof a);
 }
 
 LAUNCHER(mse, fnr_cu_mse)

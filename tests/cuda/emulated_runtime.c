@@ -32,11 +32,6 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
     return device < EMULATED_GPUS ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
-cudaError_t cudaGetLastError(void)
-{
-    return cudaSuccess;
-}
-
 const char *cudaGetErrorName(cudaError_t e)
 {
     return e == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaError";

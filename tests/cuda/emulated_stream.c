@@ -28,6 +28,7 @@ struct CUevent_st {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* guards everything, and holds while work is done */
 static struct CUstream_st *streams;
 static _Thread_local int device;
+static _Thread_local cudaError_t last_error;
 
 cudaError_t cudaSetDevice(int ordinal)
 {
@@ -202,7 +203,22 @@ cudaError_t cudaEventQuery(cudaEvent_t e)
         run_until(e->stream, e->stream->done + 1);
     }
     pthread_mutex_unlock(&lock);
+    last_error = done ? last_error : cudaErrorNotReady;
     return done ? cudaSuccess : cudaErrorNotReady;
+}
+
+/* "Not ready" is remembered too, and a launcher that asks whether its launch went well would take it for its own. */
+cudaError_t cudaGetLastError(void)
+{
+    const cudaError_t last = last_error;
+    last_error = cudaSuccess;
+    return last;
+}
+
+cudaError_t emulated_launch(cudaStream_t s, emulated_work work, const void *arg, size_t bytes)
+{
+    const cudaError_t status = emulated_queue(s, work, arg, bytes);
+    return status == cudaSuccess ? cudaGetLastError() : status;
 }
 
 /* On the first GPU everything takes equally long; on the others what is measured later is faster. */

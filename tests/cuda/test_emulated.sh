@@ -30,5 +30,6 @@ bfloat16() { emulate cuda/test_precision; }
 two_gpus() { emulate cuda/test_team; }
 prediction() { emulate net/test_predict; }
 little_memory() { emulate cuda/test_memory; }
+lanes() { emulate cuda/test_lanes; }
 
-tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training bfloat16 two_gpus prediction little_memory
+tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training bfloat16 two_gpus prediction little_memory lanes
