@@ -16,6 +16,7 @@ typedef struct fnr_backend fnr_backend;
 typedef struct fnr_state fnr_state;
 typedef struct fnr_program fnr_program;
 typedef struct fnr_feed fnr_feed;
+typedef struct fnr_flow fnr_flow;
 
 /* INFER_EACH is INFER by methods that compute each output for itself (see block_px); the same where a backend has no block_px. */
 typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN, FNR_MODE_INFER_EACH } fnr_mode;
@@ -45,6 +46,8 @@ typedef struct {
 
 /* Steps that may be queued before their losses must be taken. */
 enum { FNR_FEED_AHEAD = 16 };
+/* Tiles that a lane holds at a time: one is computed while the other one comes or leaves. */
+enum { FNR_FLOW_SLOTS = 2 };
 
 /* torch.optim.Adam without weight decay. */
 typedef struct {
@@ -96,6 +99,19 @@ typedef struct {
     bool (*feed_step)(fnr_feed *f, const fnr_patch_order *orders, const fnr_adam *hyper, long step, fnr_error *err);
     /* Losses of the oldest queued steps that are done (or, with wait, of all), at most FNR_FEED_AHEAD of them. */
     bool (*feed_losses)(fnr_feed *f, bool wait, double *losses, int *count, fnr_error *err);
+    /* Prediction that does not wait for the host, on all devices at once: each is a lane with FNR_FLOW_SLOTS places for a tile. */
+    int (*lanes)(const fnr_backend *b);
+    /* For an inference program of one sample, borrowed, which outlives the flow and runs nothing else meanwhile. Lanes compute the
+     * same bits.  FNR_E_LIMIT when there is no memory for it. */
+    bool (*flow_new)(fnr_program *p, fnr_flow **out, fnr_error *err);
+    void (*flow_free)(fnr_flow *f);
+    /* A slot's input (c, d, h, w), to be filled before flow_push, and its output, valid from flow_take until the next flow_push:
+     * page-locked where that helps; the flow's own. */
+    void (*flow_ends)(fnr_flow *f, int lane, int slot, float **in, const float **out);
+    /* Queues one forward pass with its copies and returns; the slot has been taken since its last one. */
+    bool (*flow_push)(fnr_flow *f, int lane, int slot, fnr_error *err);
+    /* Is the output there?  With wait it is, afterwards. */
+    bool (*flow_take)(fnr_flow *f, int lane, int slot, bool wait, bool *done, fnr_error *err);
     /* INFER computes outputs of a convolution in blocks of this many pixels along y and x, from the image's corner (Winograd):
      * results are bit-equal for tiles whose blocks lie alike on every level and whose cores whole blocks know; NULL = 1. */
     int (*block_px)(const fnr_backend *b);

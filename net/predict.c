@@ -3,10 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "net/tile_net.h"
-#include "net/tiling.h"
+#include "net/tile_pixels.h"
+#include "net/tile_queue.h"
 #include "src/core/mem.h"
-#include "src/core/reflect.h"
 
 #define DEFAULT_MAX_BYTES ((size_t)1 << 30)
 /* Extents of the programs that are made to learn what a pixel costs in memory, and by how much the second is larger. */
@@ -20,7 +19,8 @@ enum { PROBE_2D = 256, MORE_2D = 128, PROBE_3D = 32, MORE_3D = 16 };
 typedef struct {
     fnr_mode mode;
     fnr_tile_rule rule;
-    double bytes, bytes_per_px; /* of a program, of a tile's input and the buffers below; 0: not known yet */
+    double bytes, bytes_per_px; /* of programs and of buffers, whatever the tile and per pixel of it; 0: not known yet */
+    double most_px;             /* input pixels of a tile for which there is memory, learnt from a larger one; 0: not known */
 } method;
 
 struct fnr_predictor {
@@ -31,13 +31,8 @@ struct fnr_predictor {
     method *used;        /* by the program there is */
     fnr_tile_net *net;
     fnr_shape shape; /* that everything is ready for; all zero before the first */
-    float *raw, *in, *out; /* what was read (a tile at most), what the network gets, what it gives */
+    float *raw; /* what was read, a tile at most */
 };
-
-/* A rectangle of an image, or of a volume. */
-typedef struct {
-    int z, y, x, d, h, w;
-} box;
 
 /* ---- programs -------------------------------------------------------------------------------------------------------------- */
 
@@ -47,9 +42,7 @@ static void drop_program(fnr_predictor *p)
         fnr_tile_net_drop(p->net);
     }
     free(p->raw);
-    free(p->in);
-    free(p->out);
-    p->raw = p->in = p->out = NULL;
+    p->raw = NULL;
     p->shape = (fnr_shape){0};
 }
 
@@ -61,10 +54,8 @@ static bool use_shape(fnr_predictor *p, method *how, const fnr_shape *shape, fnr
     drop_program(p);
     p->shape = *shape;
     p->used = how;
-    const size_t in = fnr_shape_count(shape), out = in / (size_t)shape->c * (size_t)p->desc.out_channels;
-    const bool ok = (p->raw = fnr_alloc_aligned(in, sizeof *p->raw, "prediction tile", err)) &&
-                    (p->in = fnr_alloc_aligned(in, sizeof *p->in, "prediction tile", err)) &&
-                    (p->out = fnr_alloc_aligned(out, sizeof *p->out, "prediction tile", err)) && fnr_tile_net_use(p->net, shape, how->mode, err);
+    const bool ok = (p->raw = fnr_alloc_aligned(fnr_shape_count(shape), sizeof *p->raw, "prediction tile", err)) &&
+                    fnr_tile_net_use(p->net, shape, how->mode, err);
     if (!ok) {
         drop_program(p);
     }
@@ -79,8 +70,15 @@ static fnr_shape shape_of(const fnr_predictor *p, int d, int h, int w)
 
 static double bytes_in_use(const fnr_predictor *p)
 {
-    const double px = (double)p->shape.d * p->shape.h * p->shape.w;
-    return (double)fnr_tile_net_bytes(p->net) + px * sizeof(float) * (2 * p->shape.c + p->desc.out_channels);
+    return (double)(fnr_tile_net_bytes(p->net) + fnr_shape_count(&p->shape) * sizeof *p->raw);
+}
+
+static bool nothing_fits(const fnr_shape *smallest, const fnr_error *failure, fnr_error *err)
+{
+    return fnr_fail(err, FNR_E_LIMIT,
+                    "%s (even for the smallest tile, %d x %d x %d px (w, h, d): set compute.max_mb to what is free, predict smaller images or "
+                    "with fewer models at a time, or use --device cpu)",
+                    failure->message, smallest->w, smallest->h, smallest->d);
 }
 
 /* Two programs tell what they cost whatever their size, and per pixel. */
@@ -93,8 +91,9 @@ static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
         const int side = solid ? PROBE_3D + i * MORE_3D : PROBE_2D + i * MORE_2D;
         const int extent = (side > grid ? side / grid : 1 + i) * grid;
         const fnr_shape shape = shape_of(p, solid ? extent : 1, extent, extent);
-        if (!use_shape(p, how, &shape, err)) {
-            return false;
+        fnr_error failure = {0};
+        if (!use_shape(p, how, &shape, &failure)) {
+            return failure.code == FNR_E_LIMIT ? nothing_fits(&shape, &failure, err) : fnr_fail(err, failure.code, "%s", failure.message);
         }
         bytes[i] = bytes_in_use(p);
         px[i] = (double)shape.d * shape.h * shape.w;
@@ -179,6 +178,11 @@ void fnr_predictor_free(fnr_predictor *p)
 /* ---- which tiles ------------------------------------------------------------------------------------------------------------
  */
 
+static double tile_px(const fnr_tiling *t)
+{
+    return (double)t->z.extent * t->y.extent * t->x.extent;
+}
+
 static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int h, int w, const fnr_tile_budget *budget,
                           fnr_tiling *t, fnr_error *err)
 {
@@ -187,9 +191,11 @@ static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int 
         return true;
     }
     if (fnr_tiling_choose(&p->desc, how->rule, d, h, w, budget, t)) {
+        while (how->most_px > 0 && tile_px(t) > how->most_px && fnr_tiling_halve(&p->desc, how->rule, t)) {
+        }
         return true;
     }
-    const double tile = how->bytes + budget->bytes_per_px * t->z.extent * t->y.extent * t->x.extent,
+    const double tile = how->bytes + budget->bytes_per_px * tile_px(t),
                  band = budget->bytes_per_row_px * t->y.core * w;
     return fnr_fail(err, FNR_E_LIMIT,
                     "predicting %d x %d x %d px (w, h, d) needs about %.0f MiB even in the smallest tiles; allowed are %.0f MiB",
@@ -200,6 +206,23 @@ static method *method_for(fnr_predictor *p, int d, int h, int w)
 {
     const double work = (double)d * h * w * p->desc.base_channels;
     return p->blocks.rule.block > 1 && work <= MOST_IN_BLOCKS ? &p->blocks : &p->each;
+}
+
+/* A device may have less memory than the budget allows. After such a failure tiles of this and of later images are at most half
+ * as large, until nothing is left to halve. */
+static bool halve_tiles(const fnr_predictor *p, method *how, const fnr_tiling *t, const fnr_error *failure, fnr_error *err)
+{
+    fnr_tiling half = *t;
+    if (p->tile > 0) {
+        return fnr_fail(err, FNR_E_LIMIT, "%s (tiles of %d px, as predict.tile asks for: make it smaller, or 0 to have it chosen)", failure->message,
+                        p->tile);
+    }
+    if (!fnr_tiling_halve(&p->desc, how->rule, &half)) {
+        const fnr_shape smallest = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
+        return nothing_fits(&smallest, failure, err);
+    }
+    how->most_px = tile_px(&half);
+    return true;
 }
 
 /* Chooses tiles and compiles for them. What a pixel costs was learnt on a small program; where a large one turns out to need
@@ -217,183 +240,189 @@ static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_
     fnr_tile_budget budget = {.max_bytes = (double)p->max_bytes - how->bytes,
                               .bytes_per_px = how->bytes_per_px,
                               .bytes_per_row_px = (double)band_floats * sizeof(float)};
-    for (;; budget.max_bytes *= 0.8) {
+    for (;;) {
         if (!choose_tiling(p, how, d, h, w, &budget, t, err)) {
             return false;
         }
         const fnr_shape shape = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
         fnr_error failure = {0};
-        const bool made = use_shape(p, how, &shape, &failure);
-        if (!made && (p->tile > 0 || failure.code != FNR_E_LIMIT)) {
-            return fnr_fail(err, failure.code, "%s", failure.message);
+        if (!use_shape(p, how, &shape, &failure)) {
+            if (failure.code != FNR_E_LIMIT) {
+                return fnr_fail(err, failure.code, "%s", failure.message);
+            }
+            if (!halve_tiles(p, how, t, &failure, err)) {
+                return false;
+            }
+        } else if (p->tile > 0 || bytes_in_use(p) + budget.bytes_per_row_px * t->y.core * w <= (double)p->max_bytes) {
+            return true;
+        } else {
+            budget.max_bytes *= 0.8;
         }
-        if (made && (p->tile > 0 || bytes_in_use(p) + budget.bytes_per_row_px * t->y.core * w <= (double)p->max_bytes)) {
+    }
+}
+
+/* ---- images ----------------------------------------------------------------------------------------------------------------- */
+
+/* One after the other, of one size. */
+typedef struct {
+    fnr_predictor *p;
+    fnr_tiling t;
+    fnr_tile_input from;
+    size_t images, done, first; /* how many; of which so many are given to the sink; where this attempt began */
+    fnr_tile_output to;         /* all of the only image, or a band of rows */
+    fnr_series_sink sink;       /* of bands; NULL: there are none */
+    void *sink_ctx;
+    long kept;                  /* tiles of the band that is under way */
+    int rows_given;             /* of the image that is under way */
+} job;
+
+static long tiles_per_image(const fnr_tiling *t)
+{
+    return (long)t->z.count * t->y.count * t->x.count;
+}
+
+typedef struct {
+    size_t image;
+    int iz, iy, ix;
+} spot;
+
+static spot spot_of(const job *j, long tile)
+{
+    const fnr_tiling *t = &j->t;
+    const long in_image = tile % tiles_per_image(t);
+    return (spot){.image = j->first + (size_t)(tile / tiles_per_image(t)),
+                  .iz = (int)(in_image / ((long)t->y.count * t->x.count)),
+                  .iy = (int)(in_image / t->x.count % t->y.count),
+                  .ix = (int)(in_image % t->x.count)};
+}
+
+static bool load_tile(void *ctx, long tile, float *in, fnr_error *err)
+{
+    job *j = ctx;
+    const spot s = spot_of(j, tile);
+    const fnr_tile_box box = fnr_tile_box_of(&j->t, s.iz, s.iy, s.ix);
+    j->from.number = s.image;
+    return fnr_tile_fill(&j->from, &box, j->p->raw, in, err);
+}
+
+static bool keep_tile(void *ctx, long tile, const float *result, fnr_error *err)
+{
+    job *j = ctx;
+    const spot s = spot_of(j, tile);
+    const fnr_tile_box box = fnr_tile_box_of(&j->t, s.iz, s.iy, s.ix), core = fnr_tile_core_of(&j->t, s.iz, s.iy, s.ix);
+    if (j->sink && j->kept == 0) { /* a new band */
+        int end;
+        fnr_tile_core(&j->t.y, s.iy, &j->to.y0, &end);
+        j->to.h = end - j->to.y0;
+    }
+    fnr_tile_keep_core(&box, &core, result, &j->to);
+    if (!j->sink || ++j->kept < j->t.x.count) {
+        return true;
+    }
+    const bool last = j->to.y0 + j->to.h == j->from.h;
+    j->kept = 0;
+    j->rows_given = last ? 0 : j->to.y0 + j->to.h;
+    j->done += last;
+    return j->sink(j->sink_ctx, s.image, j->to.y0, j->to.h, j->to.data, err);
+}
+
+static bool run_tiles(job *j, const fnr_cancel *cancel, bool *in_net, fnr_error *err)
+{
+    fnr_predictor *p = j->p;
+    const fnr_tile_work work = {.tiles = (long)(j->images - j->first) * tiles_per_image(&j->t),
+                                .group = j->sink ? j->t.x.count : tiles_per_image(&j->t),
+                                .load = load_tile,
+                                .keep = keep_tile,
+                                .ctx = j,
+                                .cancel = cancel};
+    *in_net = false;
+    j->kept = 0;
+    if (j->sink) {
+        const size_t rows = (size_t)(j->t.y.core < j->from.h ? j->t.y.core : j->from.h);
+        j->to.data = fnr_alloc_aligned((size_t)j->to.channels * rows * (size_t)j->to.w, sizeof(float), "band of predicted rows", err);
+    }
+    const bool ok = j->to.data && fnr_tile_queue_run(p->net, &work, in_net, err);
+    if (j->sink) {
+        free(j->to.data);
+        j->to.data = NULL;
+    }
+    return ok;
+}
+
+/* A device may also run out of memory at work (libraries load what they need at the first use): then once more from the image that
+ * is under way, unless rows of it are given away. */
+static bool run_job(job *j, const fnr_cancel *cancel, fnr_error *err)
+{
+    fnr_predictor *p = j->p;
+    for (;; j->first = j->done) {
+        bool in_net;
+        fnr_error failure = {0};
+        if (!prepare(p, j->from.d, j->from.h, j->from.w, j->sink ? j->to.channels : 0, &j->t, err)) {
+            return false;
+        }
+        if (run_tiles(j, cancel, &in_net, &failure)) {
             return true;
         }
-    }
-}
-
-/* ---- pixels ------------------------------------------------------------------------------------------------------------------
- */
-
-typedef struct {
-    const fnr_predict_source read; /* NULL: `array` */
-    void *ctx;
-    const float *array; /* (in_channels, d, h, w) */
-    int d, h, w;        /* of the whole image */
-} input;
-
-/* Rows [y0, y0 + h) of the output: all of them, or a band. */
-typedef struct {
-    float *data; /* (out_channels, d, h, w) */
-    int d, h, w, y0;
-} output;
-
-static bool read_box(const input *from, int channels, const box *b, float *dst, fnr_error *err)
-{
-    if (from->read) {
-        return from->read(from->ctx, b->x, b->y, b->w, b->h, dst, err);
-    }
-    for (int i = 0; i < channels * b->d * b->h; i++) {
-        const int channel = i / (b->d * b->h), z = i / b->h % b->d, y = i % b->h;
-        const size_t row = ((size_t)channel * (size_t)from->d + (size_t)(b->z + z)) * (size_t)from->h + (size_t)(b->y + y);
-        memcpy(dst, from->array + row * (size_t)from->w + b->x, (size_t)b->w * sizeof *dst);
-        dst += b->w;
-    }
-    return true;
-}
-
-/* The part of a tile that lies in the image. */
-static box part_inside(const box *tile, const input *image)
-{
-    box b = *tile;
-    b.d = image->d - tile->z < tile->d ? image->d - tile->z : tile->d;
-    b.h = image->h - tile->y < tile->h ? image->h - tile->y : tile->h;
-    b.w = image->w - tile->x < tile->w ? image->w - tile->x : tile->w;
-    return b;
-}
-
-/* Fills the network's input: `inside` is in p->raw, the rest is its mirror image. Padding is less than a grid cell and a tile
- * reaches further back than that (or holds the whole axis), so the mirrored pixels are in raw. */
-static void pad_tile(fnr_predictor *p, const box *tile, const box *inside, const input *image)
-{
-    float *dst = p->in;
-    for (int i = 0; i < p->shape.c * tile->d * tile->h; i++) {
-        const int channel = i / (tile->d * tile->h), z = i / tile->h % tile->d, y = i % tile->h;
-        const int from_z = fnr_reflect(tile->z + z, image->d) - tile->z, from_y = fnr_reflect(tile->y + y, image->h) - tile->y;
-        const size_t from_plane = (size_t)channel * (size_t)inside->d + (size_t)from_z;
-        const float *row = p->raw + (from_plane * (size_t)inside->h + (size_t)from_y) * (size_t)inside->w;
-        memcpy(dst, row, (size_t)inside->w * sizeof *dst);
-        for (int x = inside->w; x < tile->w; x++) {
-            dst[x] = row[fnr_reflect(tile->x + x, image->w) - tile->x];
+        if (in_net) {
+            drop_program(p);
         }
-        dst += tile->w;
-    }
-}
-
-/* Copies the core of the tile from p->out. */
-static void keep_core(const fnr_predictor *p, const box *tile, const box *core, const output *to)
-{
-    for (int i = 0; i < p->desc.out_channels * core->d * core->h; i++) {
-        const int channel = i / (core->d * core->h), z = core->z + i / core->h % core->d, y = core->y + i % core->h;
-        const size_t from_plane = (size_t)channel * (size_t)tile->d + (size_t)(z - tile->z);
-        const size_t from_row = from_plane * (size_t)tile->h + (size_t)(y - tile->y);
-        const size_t to_row = ((size_t)channel * (size_t)to->d + (size_t)z) * (size_t)to->h + (size_t)(y - to->y0);
-        memcpy(to->data + to_row * (size_t)to->w + core->x, p->out + from_row * (size_t)tile->w + (core->x - tile->x),
-               (size_t)core->w * sizeof *p->out);
-    }
-}
-
-static box core_box(const fnr_tiling *t, int iz, int iy, int ix)
-{
-    box b;
-    int end;
-    fnr_tile_core(&t->z, iz, &b.z, &end);
-    b.d = end - b.z;
-    fnr_tile_core(&t->y, iy, &b.y, &end);
-    b.h = end - b.y;
-    fnr_tile_core(&t->x, ix, &b.x, &end);
-    b.w = end - b.x;
-    return b;
-}
-
-static bool run_tile(fnr_predictor *p, const fnr_tiling *t, int iz, int iy, int ix, const input *image, const output *to,
-                     fnr_error *err)
-{
-    const box core = core_box(t, iz, iy, ix);
-    const box tile = {.z = fnr_tile_start(&t->z, iz),
-                      .y = fnr_tile_start(&t->y, iy),
-                      .x = fnr_tile_start(&t->x, ix),
-                      .d = t->z.extent,
-                      .h = t->y.extent,
-                      .w = t->x.extent};
-    const box inside = part_inside(&tile, image);
-    if (!read_box(image, p->shape.c, &inside, p->raw, err)) {
-        return false;
-    }
-    pad_tile(p, &tile, &inside, image);
-    if (!fnr_tile_net_run(p->net, p->in, p->out, err)) {
-        return false;
-    }
-    keep_core(p, &tile, &core, to);
-    return true;
-}
-
-static bool run_row(fnr_predictor *p, const fnr_tiling *t, int iz, int iy, const input *image, const output *to,
-                    const fnr_cancel *cancel, fnr_error *err)
-{
-    for (int ix = 0; ix < t->x.count; ix++) {
-        if (fnr_cancelled(cancel)) {
-            return fnr_fail(err, FNR_E_CANCELLED, "prediction stopped");
+        if (!in_net || failure.code != FNR_E_LIMIT || j->rows_given > 0) {
+            return fnr_fail(err, failure.code, "%s", failure.message);
         }
-        if (!run_tile(p, t, iz, iy, ix, image, to, err)) {
+        if (!halve_tiles(p, p->used, &j->t, &failure, err)) {
             return false;
         }
     }
-    return true;
 }
 
 bool fnr_predict_array(fnr_predictor *p, int d, int h, int w, const float *in, float *out, const fnr_cancel *cancel,
                        fnr_error *err)
 {
-    fnr_tiling t;
-    if (!prepare(p, d, h, w, 0, &t, err)) {
-        return false;
-    }
-    const input image = {.array = in, .d = d, .h = h, .w = w};
-    const output to = {.data = out, .d = d, .h = h, .w = w};
-    for (int iz = 0; iz < t.z.count; iz++) {
-        for (int iy = 0; iy < t.y.count; iy++) {
-            if (!run_row(p, &t, iz, iy, &image, &to, cancel, err)) {
-                return false;
-            }
-        }
-    }
-    return true;
+    job j = {.p = p,
+             .images = 1,
+             .from = {.array = in, .channels = p->desc.in_channels, .d = d, .h = h, .w = w},
+             .to = {.data = out, .channels = p->desc.out_channels, .d = d, .h = h, .w = w}};
+    return run_job(&j, cancel, err);
 }
 
-bool fnr_predict_stream(fnr_predictor *p, int w, int h, fnr_predict_source source, void *source_ctx, fnr_predict_sink sink,
+bool fnr_predict_series(fnr_predictor *p, size_t images, int w, int h, fnr_series_source source, void *source_ctx, fnr_series_sink sink,
                         void *sink_ctx, const fnr_cancel *cancel, fnr_error *err)
 {
     if (p->desc.spatial != 2) {
         return fnr_fail(err, FNR_E_USAGE, "a 3D network cannot predict single images");
     }
-    const int channels = p->desc.out_channels;
-    fnr_tiling t;
-    if (!prepare(p, 1, h, w, channels, &t, err)) {
-        return false;
-    }
-    const size_t band_rows = (size_t)(t.y.core < h ? t.y.core : h);
-    float *band = fnr_alloc_aligned((size_t)channels * band_rows * (size_t)w, sizeof *band, "band of predicted rows", err);
-    bool ok = band != NULL;
-    const input image = {.read = source, .ctx = source_ctx, .d = 1, .h = h, .w = w};
-    for (int iy = 0; ok && iy < t.y.count; iy++) {
-        output to = {.data = band, .d = 1, .w = w};
-        int end;
-        fnr_tile_core(&t.y, iy, &to.y0, &end);
-        to.h = end - to.y0;
-        ok = run_row(p, &t, 0, iy, &image, &to, cancel, err) && sink(sink_ctx, to.y0, to.h, band, err);
-    }
-    free(band);
-    return ok;
+    job j = {.p = p,
+             .images = images,
+             .from = {.read = source, .ctx = source_ctx, .channels = p->desc.in_channels, .d = 1, .h = h, .w = w},
+             .to = {.channels = p->desc.out_channels, .d = 1, .w = w},
+             .sink = sink,
+             .sink_ctx = sink_ctx};
+    return run_job(&j, cancel, err);
+}
+
+typedef struct {
+    fnr_predict_source source;
+    fnr_predict_sink sink;
+    void *source_ctx, *sink_ctx;
+} single;
+
+static bool read_single(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err)
+{
+    const single *s = ctx;
+    (void)image;
+    return s->source(s->source_ctx, x, y, w, h, dst, err);
+}
+
+static bool give_single(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err)
+{
+    const single *s = ctx;
+    (void)image;
+    return s->sink(s->sink_ctx, y, count, rows, err);
+}
+
+bool fnr_predict_stream(fnr_predictor *p, int w, int h, fnr_predict_source source, void *source_ctx, fnr_predict_sink sink,
+                        void *sink_ctx, const fnr_cancel *cancel, fnr_error *err)
+{
+    single s = {source, sink, source_ctx, sink_ctx};
+    return fnr_predict_series(p, 1, w, h, read_single, &s, give_single, &s, cancel, err);
 }

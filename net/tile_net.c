@@ -12,7 +12,13 @@ typedef struct {
     fnr_state *state;
     fnr_program *program; /* for the shape */
     fnr_program *turned;  /* for the shape with h and w exchanged; NULL when not needed or the same */
+    fnr_flow *flow, *turned_flow; /* of these two; NULL where there are no lanes */
 } member;
+
+/* A tile's input and its result.  With lanes and a single view these are the flow's own, so that nothing is copied. */
+typedef struct {
+    float *in, *out;
+} place;
 
 struct fnr_tile_net {
     const fnr_backend_ops *be;
@@ -22,7 +28,9 @@ struct fnr_tile_net {
     fnr_shape shape;
     fnr_mode mode;
     bool ready;
-    float *side_in, *side_out; /* a turned tile; NULL when there is but one network and one side */
+    int lanes;                 /* 0: a tile is run at a time */
+    place *places;             /* one, or FNR_FLOW_SLOTS for each lane; NULL when flows have them */
+    float *side_in, *side_out; /* a turned tile; NULL when there is but one network and one side, or flows have them */
     size_t n_members;
     member members[];
 };
@@ -104,6 +112,7 @@ fnr_tile_net *fnr_tile_net_new(const fnr_backend_ops *be, fnr_backend *device, c
     t->device = device;
     t->out_channels = models[0]->desc.out_channels;
     t->n_members = n;
+    t->lanes = be->flow_new ? be->lanes(device) : 0;
     choose_sides(t, tta, models[0]->desc.spatial);
     for (size_t i = 0; i < n; i++) {
         member *m = &t->members[i];
@@ -116,19 +125,40 @@ fnr_tile_net *fnr_tile_net_new(const fnr_backend_ops *be, fnr_backend *device, c
     return t;
 }
 
+static void drop_member(const fnr_backend_ops *be, member *m)
+{
+    fnr_flow **flows[] = {&m->flow, &m->turned_flow};
+    fnr_program **programs[] = {&m->program, &m->turned};
+    for (int k = 0; k < 2; k++) {
+        if (*flows[k]) {
+            be->flow_free(*flows[k]);
+        }
+        if (*programs[k]) {
+            be->program_free(*programs[k]);
+        }
+        *flows[k] = NULL;
+        *programs[k] = NULL;
+    }
+}
+
+static int count_places(const fnr_tile_net *t)
+{
+    return t->lanes ? t->lanes * FNR_FLOW_SLOTS : 1;
+}
+
 void fnr_tile_net_drop(fnr_tile_net *t)
 {
     for (size_t i = 0; i < t->n_members; i++) {
-        fnr_program **programs[] = {&t->members[i].program, &t->members[i].turned};
-        for (int k = 0; k < 2; k++) {
-            if (*programs[k]) {
-                t->be->program_free(*programs[k]);
-            }
-            *programs[k] = NULL;
-        }
+        drop_member(t->be, &t->members[i]);
     }
+    for (int i = 0; t->places && i < count_places(t); i++) {
+        free(t->places[i].in);
+        free(t->places[i].out);
+    }
+    free(t->places);
     free(t->side_in);
     free(t->side_out);
+    t->places = NULL;
     t->side_in = t->side_out = NULL;
     t->ready = false;
 }
@@ -157,6 +187,11 @@ static size_t out_floats(const fnr_tile_net *t)
     return fnr_shape_count(&t->shape) / (size_t)t->shape.c * (size_t)t->out_channels;
 }
 
+static bool make_program(fnr_tile_net *t, const member *m, const fnr_shape *shape, fnr_program **program, fnr_flow **flow, fnr_error *err)
+{
+    return t->be->program_new(t->device, m->state, shape, t->mode, program, err) && (!t->lanes || t->be->flow_new(*program, flow, err));
+}
+
 static bool make_programs(fnr_tile_net *t, fnr_error *err)
 {
     const bool turn = (t->sides[t->n_sides - 1] & TRANSPOSE) && t->shape.h != t->shape.w;
@@ -165,12 +200,30 @@ static bool make_programs(fnr_tile_net *t, fnr_error *err)
     turned.w = t->shape.h;
     for (size_t i = 0; i < t->n_members; i++) {
         member *m = &t->members[i];
-        if (!t->be->program_new(t->device, m->state, &t->shape, t->mode, &m->program, err) ||
-            (turn && !t->be->program_new(t->device, m->state, &turned, t->mode, &m->turned, err))) {
+        if (!make_program(t, m, &t->shape, &m->program, &m->flow, err) ||
+            (turn && !make_program(t, m, &turned, &m->turned, &m->turned_flow, err))) {
             return false;
         }
     }
     return true;
+}
+
+static bool make_buffers(fnr_tile_net *t, fnr_error *err)
+{
+    static const char what[] = "prediction tile", turned[] = "turned tile";
+    const size_t in = fnr_shape_count(&t->shape), out = out_floats(t);
+    if (t->lanes && !averages(t)) {
+        return true;
+    }
+    const int n = count_places(t);
+    t->places = fnr_calloc((size_t)n, sizeof *t->places, what, err);
+    bool ok = t->places != NULL;
+    for (int i = 0; ok && i < n; i++) {
+        ok = (t->places[i].in = fnr_alloc_aligned(in, sizeof(float), what, err)) && (t->places[i].out = fnr_alloc_aligned(out, sizeof(float), what, err));
+    }
+    return ok && (t->lanes || !averages(t) ||
+                  ((t->side_in = fnr_alloc_aligned(in, sizeof *t->side_in, turned, err)) &&
+                   (t->side_out = fnr_alloc_aligned(out, sizeof *t->side_out, turned, err))));
 }
 
 bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_mode mode, fnr_error *err)
@@ -181,9 +234,7 @@ bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_mode mode, fn
     fnr_tile_net_drop(t);
     t->shape = *shape;
     t->mode = mode;
-    t->ready = (!averages(t) || ((t->side_in = fnr_alloc_aligned(fnr_shape_count(shape), sizeof *t->side_in, "turned tile", err)) &&
-                                 (t->side_out = fnr_alloc_aligned(out_floats(t), sizeof *t->side_out, "turned tile", err)))) &&
-               make_programs(t, err);
+    t->ready = make_buffers(t, err) && make_programs(t, err);
     if (!t->ready) {
         fnr_tile_net_drop(t);
     }
@@ -192,36 +243,112 @@ bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_mode mode, fn
 
 size_t fnr_tile_net_bytes(const fnr_tile_net *t)
 {
-    size_t bytes = averages(t) ? (fnr_shape_count(&t->shape) + out_floats(t)) * sizeof(float) : 0;
+    const size_t tile = (fnr_shape_count(&t->shape) + out_floats(t)) * sizeof(float);
+    size_t programs = 0, flows = 0;
     for (size_t i = 0; i < t->n_members; i++) {
         const member *m = &t->members[i];
-        bytes += t->be->program_bytes(m->program) + (m->turned ? t->be->program_bytes(m->turned) : 0);
+        programs += t->be->program_bytes(m->program) + (m->turned ? t->be->program_bytes(m->turned) : 0);
+        flows += (m->flow != NULL) + (m->turned_flow != NULL);
     }
-    return bytes;
+    /* A flow has each tile twice: here and on the device. */
+    const size_t places = t->places ? (t->lanes ? FNR_FLOW_SLOTS : 1) : 0, sides = t->side_in ? 1 : 0;
+    return programs + (places + sides + 2 * FNR_FLOW_SLOTS * flows) * tile;
+}
+
+int fnr_tile_net_lanes(const fnr_tile_net *t)
+{
+    return t->lanes;
+}
+
+int fnr_tile_net_views(const fnr_tile_net *t)
+{
+    return t->n_sides * (int)t->n_members;
+}
+
+void fnr_tile_net_ends(fnr_tile_net *t, int lane, int at, float **in, const float **out)
+{
+    if (t->places) {
+        *in = t->places[lane * FNR_FLOW_SLOTS + at].in;
+        *out = t->places[lane * FNR_FLOW_SLOTS + at].out;
+    } else {
+        t->be->flow_ends(t->members[0].flow, lane, at, in, out);
+    }
 }
 
 /* ---- running --------------------------------------------------------------------------------------------------------------- */
 
-bool fnr_tile_net_run(fnr_tile_net *t, const float *in, float *out, fnr_error *err)
+/* A network from a side; views are counted side by side, network by network. */
+typedef struct {
+    int side;
+    bool turned, first, last;
+    member *by;
+} view_of_tile;
+
+static view_of_tile view_at(fnr_tile_net *t, int view)
 {
-    if (!averages(t)) {
-        return t->be->forward(t->members[0].program, in, out, err);
-    }
-    for (int k = 0; k < t->n_sides; k++) {
-        const int side = t->sides[k];
-        look(&t->shape, side, t->shape.c, in, t->side_in);
-        for (size_t i = 0; i < t->n_members; i++) {
-            member *m = &t->members[i];
-            if (!t->be->forward(side & TRANSPOSE && m->turned ? m->turned : m->program, t->side_in, t->side_out, err)) {
-                return false;
-            }
-            put_back(&t->shape, side, t->out_channels, t->side_out, k == 0 && i == 0, out);
+    member *m = &t->members[(size_t)view % t->n_members];
+    const int side = t->sides[(size_t)view / t->n_members];
+    return (view_of_tile){.side = side, .turned = (side & TRANSPOSE) && m->turned, .first = view == 0, .last = view + 1 == fnr_tile_net_views(t), .by = m};
+}
+
+static void add_view(const fnr_tile_net *t, const view_of_tile *v, const float *seen, float *sum)
+{
+    put_back(&t->shape, v->side, t->out_channels, seen, v->first, sum);
+    if (v->last) {
+        const float inverse = 1.0f / (float)((size_t)t->n_sides * t->n_members);
+        const size_t n = out_floats(t);
+        for (size_t i = 0; i < n; i++) {
+            sum[i] *= inverse;
         }
     }
-    const float inverse = 1.0f / (float)((size_t)t->n_sides * t->n_members);
-    const size_t n = out_floats(t);
-    for (size_t i = 0; i < n; i++) {
-        out[i] *= inverse;
+}
+
+bool fnr_tile_net_run(fnr_tile_net *t, fnr_error *err)
+{
+    const place *tile = &t->places[0];
+    if (!averages(t)) {
+        return t->be->forward(t->members[0].program, tile->in, tile->out, err);
+    }
+    for (int i = 0; i < fnr_tile_net_views(t); i++) {
+        const view_of_tile v = view_at(t, i);
+        if (v.by == t->members) { /* all networks see the same */
+            look(&t->shape, v.side, t->shape.c, tile->in, t->side_in);
+        }
+        if (!t->be->forward(v.turned ? v.by->turned : v.by->program, t->side_in, t->side_out, err)) {
+            return false;
+        }
+        add_view(t, &v, t->side_out, tile->out);
+    }
+    return true;
+}
+
+bool fnr_tile_net_push(fnr_tile_net *t, int lane, int at, long turn, int view, fnr_error *err)
+{
+    const view_of_tile v = view_at(t, view);
+    fnr_flow *flow = v.turned ? v.by->turned_flow : v.by->flow;
+    const int slot = (int)(turn % FNR_FLOW_SLOTS);
+    if (t->places) {
+        float *in;
+        const float *out;
+        t->be->flow_ends(flow, lane, slot, &in, &out);
+        look(&t->shape, v.side, t->shape.c, t->places[lane * FNR_FLOW_SLOTS + at].in, in);
+    }
+    return t->be->flow_push(flow, lane, slot, err);
+}
+
+bool fnr_tile_net_take(fnr_tile_net *t, int lane, int at, long turn, int view, bool wait, bool *done, fnr_error *err)
+{
+    const view_of_tile v = view_at(t, view);
+    fnr_flow *flow = v.turned ? v.by->turned_flow : v.by->flow;
+    const int slot = (int)(turn % FNR_FLOW_SLOTS);
+    if (!t->be->flow_take(flow, lane, slot, wait, done, err)) {
+        return false;
+    }
+    if (*done && t->places) {
+        float *in;
+        const float *out;
+        t->be->flow_ends(flow, lane, slot, &in, &out);
+        add_view(t, &v, out, t->places[lane * FNR_FLOW_SLOTS + at].out);
     }
     return true;
 }

@@ -126,3 +126,34 @@ bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h
     }
     return found;
 }
+
+/* An axis in tiles of half the extent, or in the smallest ones that there are; false when those are no smaller. */
+static bool axis_halved(const fnr_tile_axis *a, step s, fnr_tile_axis *out)
+{
+    if (!axis_within(a->size, s, a->extent / 2, out)) {
+        *out = axis_of(a->size, s, s.grid);
+    }
+    return out->extent < a->extent;
+}
+
+bool fnr_tiling_halve(const fnr_netdesc *desc, fnr_tile_rule rule, fnr_tiling *t)
+{
+    const step s = step_of(desc, rule, rule.block), sz = step_of_z(desc, rule);
+    const struct {
+        fnr_tile_axis *axis;
+        step step;
+    } axes[] = {{&t->x, s}, {&t->y, s}, {&t->z, sz}};
+    int longest = -1;
+    fnr_tile_axis halved = {0};
+    for (int i = 0; i < 3; i++) {
+        fnr_tile_axis half;
+        if ((longest < 0 || axes[i].axis->extent > axes[longest].axis->extent) && axis_halved(axes[i].axis, axes[i].step, &half)) {
+            longest = i;
+            halved = half;
+        }
+    }
+    if (longest >= 0) {
+        *axes[longest].axis = halved;
+    }
+    return longest >= 0;
+}

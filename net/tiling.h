@@ -45,5 +45,8 @@ void fnr_tile_core(const fnr_tile_axis *a, int i, int *begin, int *end);
 void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, int core, fnr_tiling *out);
 /* The tiling that computes the fewest pixels within the budget. False when not even the smallest tile fits; *out is that one. */
 bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out);
+/* The same image in tiles of half the extent (or as near to it as halo and alignment leave) along their longest side that can
+ * still become smaller.  False when none can; *t stays as it is. */
+bool fnr_tiling_halve(const fnr_netdesc *desc, fnr_tile_rule rule, fnr_tiling *t);
 
 #endif

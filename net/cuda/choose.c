@@ -43,9 +43,6 @@ static bool make_plans(void *ctx, int rank, fnr_error *err)
     const fnr_cu_target target = {.handle = j->program->backend->gpus[rank].cudnn};
     fnr_cu_plans *plans = &j->conv->plans[rank];
     fnr_error failure = {0};
-    if (rank >= j->program->n_ranks) {
-        return true;
-    }
     if (fnr_cu_plans_make(plans, &target, &j->conv->key, CANDIDATES, MAX_WORKSPACE, &failure)) {
         return true;
     }
@@ -56,7 +53,7 @@ static bool make_plans(void *ctx, int rank, fnr_error *err)
 static bool has_plans(const fnr_program *p, const fnr_cu_conv *c)
 {
     bool all = true;
-    for (int r = 0; r < p->n_ranks; r++) {
+    for (int r = 0; r < p->backend->n_gpus; r++) {
         all = all && c->plans[r].count > 0;
     }
     return all;
@@ -70,7 +67,7 @@ static bool choose(fnr_program *p, fnr_cu_conv *c, const fnr_cu_conv_key *key, f
     if (!c->plans || !fnr_cu_team_run(p->backend->team, make_plans, &job, err)) {
         return false;
     }
-    for (int r = 0; r < p->n_ranks; r++) {
+    for (int r = 0; r < p->backend->n_gpus; r++) {
         for (int i = 0; i < c->plans[r].count; i++) {
             const size_t bytes = c->plans[r].workspace[i];
             p->workspace = bytes > p->workspace ? bytes : p->workspace;
@@ -214,9 +211,11 @@ static bool tune_conv(const stopwatch *w, fnr_cu_conv *c, const fnr_cu_conv_data
     fnr_cu_plans *plans = &c->plans[w->rank];
     fnr_cu_conv_data all = *data;
     all.workspace = w->program->ranks[w->rank].workspace;
-    int best = 0;
+    const fnr_cu_gpu *gpus = w->program->backend->gpus;
+    const bool follows = w->rank > 0 && plans->count == c->offered && strcmp(gpus[w->rank].name, gpus[0].name) == 0;
+    int best = follows ? c->kept : 0;
     float best_ms = 1e30f;
-    for (int i = 0; i < plans->count && plans->count > 1; i++) {
+    for (int i = 0; !follows && i < plans->count && plans->count > 1; i++) {
         float ms;
         if (!time_plan(w, c, i, &all, &ms, err)) {
             return false;
@@ -225,6 +224,10 @@ static bool tune_conv(const stopwatch *w, fnr_cu_conv *c, const fnr_cu_conv_data
             best_ms = ms;
             best = i;
         }
+    }
+    if (w->rank == 0) {
+        c->kept = best;
+        c->offered = plans->count;
     }
     if (plans->count > 0) {
         fnr_cu_plans_keep(plans, best);
@@ -251,12 +254,8 @@ static bool tune_step(const stopwatch *w, fnr_cu_step *s, fnr_error *err)
     return tune_conv(w, &s->forward, &forward, err) && tune_conv(w, &s->data, &data, err) && tune_conv(w, &s->filter, &filter, err);
 }
 
-static bool tune_rank(void *ctx, int rank, fnr_error *err)
+static bool tune_rank(fnr_program *p, int rank, fnr_error *err)
 {
-    fnr_program *p = ((conv_job *)ctx)->program;
-    if (rank >= p->n_ranks) {
-        return true;
-    }
     stopwatch w = {.program = p, .rank = rank};
     bool ok = fnr_cu_ok(cudaEventCreate(&w.begin), "timing convolutions", err) && fnr_cu_ok(cudaEventCreate(&w.end), "timing convolutions", err);
     for (int i = 0; ok && i < p->n_steps; i++) {
@@ -271,8 +270,18 @@ static bool tune_rank(void *ctx, int rank, fnr_error *err)
     return ok;
 }
 
+static bool tune_first(void *ctx, int rank, fnr_error *err)
+{
+    return rank > 0 || tune_rank(ctx, rank, err);
+}
+
+static bool tune_others(void *ctx, int rank, fnr_error *err)
+{
+    return rank == 0 || tune_rank(ctx, rank, err);
+}
+
+/* The clock decides on the first GPU; the others, which are offered the same, take the same, so that all compute the same bits. */
 bool fnr_cu_tune(fnr_program *p, fnr_error *err)
 {
-    conv_job job = {.program = p};
-    return fnr_cu_team_run(p->backend->team, tune_rank, &job, err);
+    return fnr_cu_team_run(p->backend->team, tune_first, p, err) && fnr_cu_team_run(p->backend->team, tune_others, p, err);
 }

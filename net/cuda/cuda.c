@@ -4,6 +4,7 @@
 
 #include "net/cuda/entry.h"
 #include "net/cuda/feed.h"
+#include "net/cuda/flow.h"
 #include "net/cuda/state.h"
 #include "net/plugin.h"
 #include "src/core/mem.h"
@@ -63,6 +64,11 @@ static int cu_samples_at_once(const fnr_backend *b)
     return b->n_gpus;
 }
 
+static int cu_lanes(const fnr_backend *b)
+{
+    return b->n_gpus;
+}
+
 static const char *cu_device_name(const fnr_backend *b)
 {
     return b->name;
@@ -91,6 +97,12 @@ static const fnr_backend_ops cuda_ops = {
     .feed_free = fnr_cu_feed_free,
     .feed_step = fnr_cu_feed_step,
     .feed_losses = fnr_cu_feed_losses,
+    .lanes = cu_lanes,
+    .flow_new = fnr_cu_flow_new,
+    .flow_free = fnr_cu_flow_free,
+    .flow_ends = fnr_cu_flow_ends,
+    .flow_push = fnr_cu_flow_push,
+    .flow_take = fnr_cu_flow_take,
     .device_name = cu_device_name,
 };
 

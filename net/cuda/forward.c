@@ -148,11 +148,10 @@ static bool run_step(const fnr_program *p, int rank, const fnr_cu_step *s, fnr_e
     return true;
 }
 
-/* From the planes that the caller has filled to the planes that he reads. */
-bool fnr_cu_forward(fnr_program *p, int rank, fnr_error *err)
+bool fnr_cu_forward_between(fnr_program *p, int rank, float *from, float *to, fnr_error *err)
 {
     const fnr_cu_value *in = &p->values[p->graph->input], *out = &p->values[p->graph->output];
-    const fnr_cu_planes enter = {.planes = fnr_cu_buffer_at(p, rank, p->planes_in),
+    const fnr_cu_planes enter = {.planes = from,
                                  .rows = fnr_cu_at(p, rank, in->home, in->type),
                                  .channels = in->shape.c,
                                  .samples = (size_t)in->shape.n,
@@ -165,13 +164,18 @@ bool fnr_cu_forward(fnr_program *p, int rank, fnr_error *err)
             return false;
         }
     }
-    const fnr_cu_planes leave = {.planes = fnr_cu_buffer_at(p, rank, p->planes_out),
+    const fnr_cu_planes leave = {.planes = to,
                                  .rows = fnr_cu_at(p, rank, out->home, out->type),
                                  .channels = out->shape.c,
                                  .to_planes = 1,
                                  .samples = (size_t)out->shape.n,
                                  .pixels = out->rows / (size_t)out->shape.n};
     return fnr_cu_training(p) || fnr_cu_ok(fnr_cu_launch_planes(&leave, stream_of(p, rank)), "the network's output", err);
+}
+
+bool fnr_cu_forward(fnr_program *p, int rank, fnr_error *err)
+{
+    return fnr_cu_forward_between(p, rank, fnr_cu_buffer_at(p, rank, p->planes_in), fnr_cu_buffer_at(p, rank, p->planes_out), err);
 }
 
 /* ---- weights for inference -------------------------------------------------------------------------------------------------- */

@@ -21,6 +21,9 @@ bool fnr_cu_dnn_ok(cudnnStatus_t status, const char *what, fnr_error *err)
     }
     char detail[512] = "";
     cudnnGetLastErrorString(detail, sizeof detail);
+    if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) {
+        return fnr_fail(err, FNR_E_LIMIT, "%s: cuDNN finds the GPU's memory used up; use a smaller batch, patch or tile", what);
+    }
     const bool refused = status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000;
     return fnr_fail(err, refused ? FNR_E_UNSUPPORTED : FNR_E_INTERNAL, "%s: cuDNN reports %s%s%.400s", what, cudnnGetErrorString(status),
                     *detail ? ": " : "", detail);

@@ -18,6 +18,7 @@ typedef struct {
 
 /* True when the call went well.  Out of memory is FNR_E_LIMIT, everything else FNR_E_INTERNAL; clears CUDA's own error. */
 bool fnr_cu_ok(cudaError_t status, const char *what, fnr_error *err);
+/* The same for cuDNN; what it refuses is FNR_E_UNSUPPORTED. */
 bool fnr_cu_dnn_ok(cudnnStatus_t status, const char *what, fnr_error *err);
 
 /* How many GPUs there are; fails, with what to do, when there is none. */

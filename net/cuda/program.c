@@ -55,6 +55,9 @@ bool fnr_cu_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape, fn
         return fnr_fail(err, FNR_E_USAGE, "a batch of %d cannot be shared evenly by %d GPUs: choose train.batch or compute.gpus to fit", shape->n,
                         b->n_gpus);
     }
+    if (mode == FNR_MODE_TRAIN && !fnr_cu_team_connect(b->team, err)) {
+        return false;
+    }
     fnr_program *p = fnr_calloc(1, sizeof *p, "program", err);
     if (!p) {
         return false;

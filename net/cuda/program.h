@@ -73,6 +73,7 @@ typedef struct {
     fnr_cu_conv_key key;
     fnr_cu_plans *plans; /* one for each GPU; those with count 0 go by plain loops */
     size_t workspace;    /* bytes */
+    int kept, offered;   /* plan that the first GPU found to be the fastest, of so many */
 } fnr_cu_conv;
 
 typedef struct {
@@ -104,7 +105,7 @@ struct fnr_program {
     const fnr_graph *graph;
     fnr_mode mode;
     fnr_shape input; /* as asked for: the whole batch */
-    int n_ranks;     /* GPUs that take part: all, or one where inference has fewer samples */
+    int n_ranks;     /* GPUs that share a batch: all, or one where inference has fewer samples (all can run it: flow.c) */
     int share;       /* samples for each of them */
     fnr_cu_value *values;
     fnr_cu_step *steps;
@@ -132,6 +133,8 @@ bool fnr_cu_conv_run(const fnr_program *p, int rank, const fnr_cu_conv *c, const
 /* forward.c, backward.c: one rank's queue of work. */
 bool fnr_cu_fold_weights(fnr_program *p, int rank, fnr_error *err);
 bool fnr_cu_forward(fnr_program *p, int rank, fnr_error *err);
+/* The same from and to other planes than the program's own (GPU memory, in the host's order). */
+bool fnr_cu_forward_between(fnr_program *p, int rank, float *from, float *to, fnr_error *err);
 bool fnr_cu_backward(fnr_program *p, int rank, bool want_dx, fnr_error *err);
 /* Operands of a norm on one GPU. */
 fnr_cu_norm fnr_cu_norm_of(const fnr_program *p, int rank, const fnr_cu_step *s);

@@ -20,6 +20,7 @@ struct fnr_cu_team {
     fnr_cu_gpu *gpus;
     int size;
     fnr_cu_nccl nccl;
+    bool connected;
     ncclComm_t comms[FNR_CU_MAX_GPUS];
     pthread_mutex_t mutex; /* guards what follows */
     pthread_cond_t changed;
@@ -35,6 +36,18 @@ struct fnr_cu_team {
 static bool nccl_ok(const fnr_cu_team *team, ncclResult_t result, const char *what, fnr_error *err)
 {
     return result == ncclSuccess || fnr_fail(err, FNR_E_INTERNAL, "%s: NCCL reports %s", what, team->nccl.error_string(result));
+}
+
+bool fnr_cu_team_connect(fnr_cu_team *team, fnr_error *err)
+{
+    int ordinals[FNR_CU_MAX_GPUS];
+    for (int r = 0; r < team->size; r++) {
+        ordinals[r] = team->gpus[r].ordinal;
+    }
+    team->connected = team->connected || team->size == 1 ||
+                      (fnr_cu_nccl_load(&team->nccl, err) &&
+                       nccl_ok(team, team->nccl.init_all(team->comms, team->size, ordinals), "connecting the GPUs", err));
+    return team->connected;
 }
 
 /* NCCL adds in an order that depends on the number of GPUs alone, so results repeat for a given machine. */
@@ -113,14 +126,7 @@ bool fnr_cu_team_new(fnr_cu_gpu *gpus, int size, fnr_cu_team **out, fnr_error *e
     team->size = size;
     pthread_mutex_init(&team->mutex, NULL);
     pthread_cond_init(&team->changed, NULL);
-    int ordinals[FNR_CU_MAX_GPUS];
-    for (int r = 0; r < size; r++) {
-        ordinals[r] = gpus[r].ordinal;
-    }
-    const bool ok = size == 1 || (fnr_cu_nccl_load(&team->nccl, err) &&
-                                  nccl_ok(team, team->nccl.init_all(team->comms, size, ordinals), "connecting the GPUs", err) &&
-                                  start_workers(team, err));
-    if (!ok) {
+    if (!start_workers(team, err)) {
         fnr_cu_team_free(team);
         return false;
     }

@@ -1,5 +1,5 @@
-/* The GPUs of one backend at work together: a thread for each, and sums over all of them through NCCL, which is loaded when there
- * is more than one GPU.  With one GPU the same functions run on the caller's thread and the sums are what is there already. */
+/* The GPUs of one backend at work together: a thread for each, and sums over all of them through NCCL, which is loaded when several
+ * GPUs train (prediction does without).  With one GPU the same functions run on the caller's thread and the sums are what is there already. */
 #ifndef FNR_NET_CUDA_TEAM_H
 #define FNR_NET_CUDA_TEAM_H
 
@@ -19,6 +19,9 @@ int fnr_cu_team_size(const fnr_cu_team *team);
 
 /* Runs job(ctx, rank) for every rank at once and waits; the first rank's error wins. */
 bool fnr_cu_team_run(fnr_cu_team *team, fnr_cu_job job, void *ctx, fnr_error *err);
+
+/* Before the first sum; nothing to do when it is done already or there is one GPU. */
+bool fnr_cu_team_connect(fnr_cu_team *team, fnr_error *err);
 
 /* To be called by all ranks, inside jobs; queued on the rank's stream. */
 bool fnr_cu_team_sum_floats(fnr_cu_team *team, int rank, float *values, size_t count, fnr_error *err);

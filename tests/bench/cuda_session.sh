@@ -6,7 +6,7 @@
 # The other machine needs a driver, cuDNN 9 (also PyTorch's own copy) and glibc not older than here; no compiler, no packages.
 set -u
 tests=(backend/test_conv backend/test_ops backend/test_parity backend/test_contract backend/test_fixtures net/test_train net/test_train_course
-    net/test_predict cuda/test_precision cuda/test_team cuda/test_dnn bench/bench_cuda)
+    net/test_predict cuda/test_precision cuda/test_team cuda/test_lanes cuda/test_dnn bench/bench_cuda)
 
 pack() { # build folder, folder
     local stage needed t

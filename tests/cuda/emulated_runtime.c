@@ -1,5 +1,5 @@
 /* The few calls of the CUDA runtime, cuDNN and NCCL that the backend makes, on the processor, for one or two pretended GPUs.  Memory
- * comes from malloc, work is done when it is queued, convolutions go through the plain loops of body_plain.h.  With this the
+ * comes from malloc, work is done when it is waited for (emulated_stream.c), convolutions go through the plain loops of body_plain.h.  With this the
  * backend's own logic (layouts, plans, order of work, sums over GPUs) runs under every test of tests/backend; nothing is said about
  * the driver, cuDNN or speed. */
 #include <nccl.h>
@@ -8,17 +8,17 @@
 #include <string.h>
 
 #include "net/cuda/dnn.h"
+#include "net/cuda/gpu.h"
 #include "net/cuda/kernels.h"
 #include "net/cuda/nccl.h"
 #include "src/core/mem.h"
+#include "tests/cuda/emulated.h"
 
-enum { GPUS = 2, SMS = 3 };
-
-/* ---- memory and order ------------------------------------------------------------------------------------------------------- */
+/* ---- what there is ---------------------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = GPUS;
+    *count = EMULATED_GPUS;
     return cudaSuccess;
 }
 
@@ -26,76 +26,10 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *p, int device)
 {
     memset(p, 0, sizeof *p);
     p->major = 9;
-    p->multiProcessorCount = SMS;
+    p->multiProcessorCount = EMULATED_SMS;
     p->totalGlobalMem = (size_t)1 << 32;
     memcpy(p->name, "emulated GPU", sizeof "emulated GPU");
-    return device < GPUS ? cudaSuccess : cudaErrorInvalidDevice;
-}
-
-cudaError_t cudaSetDevice(int device)
-{
-    return device >= 0 && device < GPUS ? cudaSuccess : cudaErrorInvalidDevice;
-}
-
-cudaError_t cudaMalloc(void **p, size_t bytes)
-{
-    *p = bytes ? malloc(bytes) : NULL; /* of no particular contents: reading what nobody wrote is found by the sanitizers' builds */
-    return *p || !bytes ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
-cudaError_t cudaHostAlloc(void **p, size_t bytes, unsigned flags)
-{
-    (void)flags;
-    return cudaMalloc(p, bytes);
-}
-
-cudaError_t cudaFree(void *p)
-{
-    free(p);
-    return cudaSuccess;
-}
-
-cudaError_t cudaFreeHost(void *p)
-{
-    return cudaFree(p);
-}
-
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t s)
-{
-    (void)kind;
-    (void)s;
-    memcpy(to, from, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemsetAsync(void *p, int value, size_t bytes, cudaStream_t s)
-{
-    (void)s;
-    memset(p, value, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *s, unsigned flags)
-{
-    (void)flags;
-    *s = malloc(1);
-    return *s ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t s)
-{
-    free(s);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t s)
-{
-    return s ? cudaSuccess : cudaErrorInvalidResourceHandle;
-}
-
-cudaError_t cudaGetLastError(void)
-{
-    return cudaSuccess;
+    return device < EMULATED_GPUS ? cudaSuccess : cudaErrorInvalidDevice;
 }
 
 const char *cudaGetErrorName(cudaError_t e)
@@ -106,45 +40,6 @@ const char *cudaGetErrorName(cudaError_t e)
 const char *cudaGetErrorString(cudaError_t e)
 {
     return cudaGetErrorName(e);
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t *e)
-{
-    *e = malloc(1);
-    return *e ? cudaSuccess : cudaErrorMemoryAllocation;
-}
-
-cudaError_t cudaEventCreateWithFlags(cudaEvent_t *e, unsigned flags)
-{
-    (void)flags;
-    return cudaEventCreate(e);
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t e)
-{
-    free(e);
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s)
-{
-    return e && s ? cudaSuccess : cudaErrorInvalidResourceHandle;
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t e)
-{
-    return e ? cudaSuccess : cudaErrorInvalidResourceHandle;
-}
-
-cudaError_t cudaEventQuery(cudaEvent_t e)
-{
-    return cudaEventSynchronize(e);
-}
-
-cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b)
-{
-    *ms = 1;
-    return a && b ? cudaSuccess : cudaErrorInvalidResourceHandle;
 }
 
 /* Nothing is recorded: the backend then queues every step anew. */
@@ -191,9 +86,13 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
 
 /* ---- cuDNN ------------------------------------------------------------------------------------------------------------------ */
 
+struct cudnnContext {
+    cudaStream_t stream;
+};
+
 cudnnStatus_t cudnnCreate(cudnnHandle_t *h)
 {
-    *h = malloc(1);
+    *h = calloc(1, sizeof **h);
     return *h ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_ALLOC_FAILED;
 }
 
@@ -205,7 +104,11 @@ cudnnStatus_t cudnnDestroy(cudnnHandle_t h)
 
 cudnnStatus_t cudnnSetStream(cudnnHandle_t h, cudaStream_t s)
 {
-    return h && s ? CUDNN_STATUS_SUCCESS : CUDNN_STATUS_BAD_PARAM;
+    if (!h || !s) {
+        return CUDNN_STATUS_BAD_PARAM;
+    }
+    h->stream = s;
+    return CUDNN_STATUS_SUCCESS;
 }
 
 size_t cudnnGetVersion(void)
@@ -225,6 +128,9 @@ void cudnnGetLastErrorString(char *text, size_t size)
     }
 }
 
+/* Marks the second way to run a convolution, whose rounding is another one: GPUs that choose for themselves are found out. */
+static char other_plan;
+
 /* Fuses bias and ReLU with convolutions alone, and has nothing for odd numbers of channels, so that every way is walked. */
 bool fnr_cu_plans_make(fnr_cu_plans *p, const fnr_cu_target *target, const fnr_cu_conv_key *key, int wanted, size_t max_workspace, fnr_error *err)
 {
@@ -237,6 +143,7 @@ bool fnr_cu_plans_make(fnr_cu_plans *p, const fnr_cu_target *target, const fnr_c
     }
     p->count = 2;
     p->workspace[1] = 100;
+    p->plans[1] = &other_plan;
     return true;
 }
 
@@ -251,9 +158,17 @@ void fnr_cu_plans_keep(fnr_cu_plans *p, int keep)
     p->count = 1;
 }
 
+static void round_otherwise(const void *arg)
+{
+    const fnr_cu_direct *d = arg;
+    const size_t count = (size_t)d->n * (size_t)d->coarse_d * (size_t)d->coarse_h * (size_t)d->coarse_w * (size_t)d->coarse_c;
+    for (size_t i = 0; i < count; i++) {
+        ((float *)d->coarse)[i] *= 1 + 0x1p-20f;
+    }
+}
+
 bool fnr_cu_plan_run(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, const fnr_cu_conv_key *k, const fnr_cu_conv_data *data, fnr_error *err)
 {
-    (void)plan;
     fnr_cu_direct d = {.fine = data->fine, .coarse = data->coarse, .weight = data->weight, .io = (int)k->io, .result = (int)k->result,
                        .bias = k->bias ? data->bias : NULL, .n = k->n, .fine_c = k->fine_c, .coarse_c = k->coarse_c, .relu = k->relu,
                        .fine_d = k->fine[0], .fine_h = k->fine[1], .fine_w = k->fine[2], .coarse_d = k->coarse[0], .coarse_h = k->coarse[1],
@@ -267,8 +182,12 @@ bool fnr_cu_plan_run(cudnnHandle_t handle, cudnnBackendDescriptor_t plan, const 
     if (!handle || !data->fine || !data->coarse || !data->weight || !data->workspace || (k->bias && !data->bias)) {
         return fnr_fail(err, FNR_E_INTERNAL, "a convolution without one of its operands");
     }
-    (k->pass == FNR_CU_FORWARD ? fnr_cu_launch_direct_forward : k->pass == FNR_CU_DATA ? fnr_cu_launch_direct_data : fnr_cu_launch_direct_filter)(&d, NULL);
-    return true;
+    const cudaStream_t stream = handle->stream;
+    const cudaError_t status = k->pass == FNR_CU_FORWARD ? fnr_cu_launch_direct_forward(&d, stream)
+                               : k->pass == FNR_CU_DATA  ? fnr_cu_launch_direct_data(&d, stream)
+                                                         : fnr_cu_launch_direct_filter(&d, stream);
+    const bool other = plan == (void *)&other_plan && k->pass == FNR_CU_FORWARD && k->result == FNR_CU_FLOAT32;
+    return fnr_cu_ok(status, "a convolution", err) && (!other || fnr_cu_ok(emulated_queue(stream, round_otherwise, &d, sizeof d), "a convolution", err));
 }
 
 /* ---- NCCL: the ranks' threads meet, the first one adds up, all copy ----------------------------------------------------------- */
@@ -277,7 +196,7 @@ static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     int here, round, size;
-    void *parts[GPUS];
+    void *parts[EMULATED_GPUS];
     char *result;
 } meeting = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -361,6 +280,7 @@ static ncclResult_t all_reduce(const void *from, void *to, size_t count, ncclDat
     if (from != to || op != ncclSum || !s) {
         return ncclInvalidArgument;
     }
+    emulated_finish(s);
     meet(comm->rank, to, reduce_all, count, type);
     return ncclSuccess;
 }
@@ -370,6 +290,7 @@ static ncclResult_t all_gather(const void *from, void *to, size_t count, ncclDat
     if (from != (double *)to + (size_t)comm->rank * count || type != ncclFloat64 || !s) {
         return ncclInvalidArgument;
     }
+    emulated_finish(s);
     meet(comm->rank, to, gather_all, count, type);
     return ncclSuccess;
 }

@@ -42,7 +42,7 @@ for step in "${steps[@]}"; do
             echo "skipped: no compute-sanitizer"
         fi
         ;;
-    team) try cuda/test_precision 60; try cuda/test_team 60 ;;
+    team) try cuda/test_precision 60; try cuda/test_team 60; try cuda/test_lanes 120 ;;
     *) echo "unknown step $step" >&2; exit 2 ;;
     esac
 done

@@ -28,5 +28,8 @@ training() { emulate net/test_train; }
 course_of_training() { emulate net/test_train_course; }
 bfloat16() { emulate cuda/test_precision; }
 two_gpus() { emulate cuda/test_team; }
+prediction() { emulate net/test_predict; }
+little_memory() { emulate cuda/test_memory; }
+lanes() { emulate cuda/test_lanes; }
 
-tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training bfloat16 two_gpus
+tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training bfloat16 two_gpus prediction little_memory lanes

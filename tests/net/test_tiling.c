@@ -99,12 +99,43 @@ static void chosen_tiles_keep_the_budget(void **state)
     assert_false(fnr_tiling_choose(&flat, each, 1, 1504, 1504, &small, &t)); /* 240 x 240 px need 86 MB */
 }
 
+/* Down to the smallest tile: each step makes one side smaller, to about half where the halo leaves that, and keeps to the rules. */
+static void halving_ends_at_the_smallest_tile(void **state)
+{
+    (void)state;
+    const fnr_netdesc flat = {2, 1, 1, 2, 4}, solid = {3, 1, 1, 2, 4};
+    const fnr_tile_rule rules[] = {each, {2, 1}, {1, 6}};
+    for (int i = 0; i < 6; i++) {
+        const fnr_netdesc *desc = i % 2 ? &solid : &flat;
+        const fnr_tile_rule rule = rules[i / 2];
+        fnr_tiling t, before;
+        fnr_tiling_of_core(desc, rule, i % 2 ? 300 : 1, 3000, 4001, 5000, &t);
+        int steps = 0;
+        for (before = t; fnr_tiling_halve(desc, rule, &t); before = t, steps++) {
+            const int was[] = {before.z.extent, before.y.extent, before.x.extent}, is[] = {t.z.extent, t.y.extent, t.x.extent};
+            int changed = 0;
+            for (int k = 0; k < 3; k++) {
+                assert_true(is[k] <= was[k]);
+                changed += is[k] < was[k];
+            }
+            assert_int_equal(changed, 1);
+            assert_true(t.x.extent == before.x.extent || t.x.extent <= before.x.extent / 2 || t.x.core == 16 * rule.cells);
+            check_axis(&t.y, 16 * rule.cells, 108);
+            check_axis(&t.x, 16 * rule.cells, 108);
+        }
+        assert_in_range(steps, 4, 14);
+        assert_memory_equal(&t, &before, sizeof t);
+        assert_true(t.y.core == 16 * rule.cells && t.x.core == 16 * rule.cells);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tiles_cover_and_have_their_halo),
         cmocka_unit_test(chosen_tiles_keep_the_budget),
         cmocka_unit_test(blocks_lie_alike_in_all_tiles),
+        cmocka_unit_test(halving_ends_at_the_smallest_tile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
