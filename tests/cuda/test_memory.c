@@ -42,8 +42,8 @@ static bool take_rows(void *ctx, int y, int count, const float *rows, fnr_error 
 static size_t bytes_for(const tiles_device *d, const fnr_model *m, int h, int w)
 {
     fnr_error err = {0};
-    fnr_state *s;
-    fnr_program *p;
+    fnr_state *s = NULL;
+    fnr_program *p = NULL;
     assert_ok(d->ops->state_new(d->device, &m->graph, false, &s, &err) &&
                   d->ops->program_new(d->device, s, &(fnr_shape){2, 1, 1, 1, h, w}, FNR_MODE_INFER, &p, &err), err);
     const size_t bytes = d->ops->program_bytes(p);
