@@ -150,8 +150,7 @@ TARGET static void outer(const fnr_dn_outer *p)
     p->columns == 2 ? outer_columns(p, 2) : outer_columns(p, 1);
 }
 
-/* ---- one-dimensional transforms: B^T d, A^T m, G g, and for gradients of weights A y and G^T u -------------------------------
- */
+/* ---- one-dimensional transforms: B^T d, A^T m, G g, and for gradients of weights A y and G^T u ------------------------------ */
 
 #if TILE == 4
 #include "net/onednn/wino_f4.h"

@@ -133,19 +133,51 @@ static void check_series(const tiles_device *d, const fnr_model *m, const series
 
 /* ---- tests ------------------------------------------------------------------------------------------------------------------- */
 
+/* Watched GPUs, a small network on them, images for it. */
+typedef struct {
+    fnr_backend_ops ops;
+    tiles_device device;
+    fnr_model model;
+    fnr_predictor *predictor;
+    series images;
+} lanes_case;
+
+static void case_predictor(lanes_case *c, int tile)
+{
+    fnr_error err = {0};
+    fnr_predictor_free(c->predictor);
+    c->predictor = fnr_predictor_new(c->device.ops, c->device.device, &c->model, &(fnr_predict_options){.tile = tile}, &err);
+    assert_ok(c->predictor != NULL, err);
+}
+
+/* tile 0: as large as the memory allows. */
+static void case_open(lanes_case *c, int gpus, int tile)
+{
+    c->predictor = NULL;
+    c->device = open_watched(gpus, &c->ops);
+    c->model = tiles_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9);
+    c->images = series_new();
+    case_predictor(c, tile);
+}
+
+static void case_close(lanes_case *c)
+{
+    series_free(&c->images);
+    fnr_predictor_free(c->predictor);
+    c->device.ops->close(c->device.device);
+    fnr_model_free(&c->model);
+}
+
 static void a_series_keeps_every_gpu_busy(void **state)
 {
     (void)state;
     const int tiles[] = {14, 200};
-    fnr_model m = tiles_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9);
     for (int gpus = 1; gpus <= LANES; gpus++) {
         for (int k = 0; k < 2; k++) {
-            fnr_backend_ops ops;
             fnr_error err = {0};
-            tiles_device d = open_watched(gpus, &ops);
-            fnr_predictor *p = fnr_predictor_new(d.ops, d.device, &m, &(fnr_predict_options){.tile = tiles[k]}, &err);
-            series s = series_new();
-            assert_ok(p != NULL && run_series(p, &s, &err), err);
+            lanes_case c;
+            case_open(&c, gpus, tiles[k]);
+            assert_ok(run_series(c.predictor, &c.images, &err), err);
             const int all = k == 0 ? 4 * 5 * 8 : 4;
             assert_int_equal(watch.pushes[0] + watch.pushes[1], all);
             assert_true(gpus == 1 || (watch.pushes[0] >= all / 4 && watch.pushes[1] >= all / 4));
@@ -153,32 +185,23 @@ static void a_series_keeps_every_gpu_busy(void **state)
                 assert_int_equal(watch.most[i], FNR_FLOW_SLOTS);
             }
             assert_true(watch.idle_waits <= 1); /* for the last tile, when there is no next one */
-            check_series(&d, &m, &s);
-            series_free(&s);
-            fnr_predictor_free(p);
-            d.ops->close(d.device);
+            check_series(&c.device, &c.model, &c.images);
+            case_close(&c);
         }
     }
-    fnr_model_free(&m);
 }
 
 static void a_slow_gpu_gets_fewer_tiles(void **state)
 {
     (void)state;
-    fnr_backend_ops ops;
     fnr_error err = {0};
-    tiles_device d = open_watched(2, &ops);
-    fnr_model m = tiles_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9);
-    fnr_predictor *p = fnr_predictor_new(d.ops, d.device, &m, &(fnr_predict_options){.tile = 14}, &err);
-    series s = series_new();
+    lanes_case c;
+    case_open(&c, 2, 14);
     watch.slow = 0;
-    assert_ok(p != NULL && run_series(p, &s, &err), err);
+    assert_ok(run_series(c.predictor, &c.images, &err), err);
     assert_true(2 * watch.pushes[0] < watch.pushes[1]);
-    check_series(&d, &m, &s);
-    series_free(&s);
-    fnr_predictor_free(p);
-    d.ops->close(d.device);
-    fnr_model_free(&m);
+    check_series(&c.device, &c.model, &c.images);
+    case_close(&c);
 }
 
 /* Several networks, from several sides, 2D and 3D. */
@@ -219,55 +242,39 @@ static void averages_do_not_depend_on_gpus_or_tiles(void **state)
 static void no_memory_at_work_halves_tiles_too(void **state)
 {
     (void)state;
-    fnr_backend_ops ops;
     fnr_error err = {0};
-    tiles_device d = open_watched(2, &ops);
-    fnr_model m = tiles_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9);
-    fnr_predictor *p = fnr_predictor_new(d.ops, d.device, &m, &(fnr_predict_options){0}, &err);
-    series s = series_new();
-    assert_ok(p != NULL, err);
+    lanes_case c;
+    case_open(&c, 2, 0);
     watch.refuse_from = 1; /* the second tile: the first one is on its way */
     watch.refuse = 2;
-    assert_ok(run_series(p, &s, &err), err);
-    assert_in_range(s.reads, 4 * 5 * 4, 4 * 5 * 4 + 4); /* cut along x, then y; a few were read in vain */
-    check_series(&d, &m, &s);
-    fnr_predictor_free(p);
-    p = fnr_predictor_new(d.ops, d.device, &m, &(fnr_predict_options){.tile = 14}, &err);
+    assert_ok(run_series(c.predictor, &c.images, &err), err);
+    assert_in_range(c.images.reads, 4 * 5 * 4, 4 * 5 * 4 + 4); /* cut along x, then y; a few were read in vain */
+    check_series(&c.device, &c.model, &c.images);
+    case_predictor(&c, 14);
     watch.refuse_from = 20; /* rows of the first image are given away */
     watch.refuse = 1;
-    assert_ok(p != NULL, err);
-    assert_false(run_series(p, &s, &err));
+    assert_false(run_series(c.predictor, &c.images, &err));
     assert_int_equal(err.code, FNR_E_LIMIT);
     assert_int_equal(watch.in_flight[0] + watch.in_flight[1], 0);
-    assert_ok(run_series(p, &s, &err), err);
-    check_series(&d, &m, &s);
-    series_free(&s);
-    fnr_predictor_free(p);
-    d.ops->close(d.device);
-    fnr_model_free(&m);
+    assert_ok(run_series(c.predictor, &c.images, &err), err);
+    check_series(&c.device, &c.model, &c.images);
+    case_close(&c);
 }
 
 static void a_broken_source_leaves_nothing_under_way(void **state)
 {
     (void)state;
-    fnr_backend_ops ops;
     fnr_error err = {0};
-    tiles_device d = open_watched(2, &ops);
-    fnr_model m = tiles_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9);
-    fnr_predictor *p = fnr_predictor_new(d.ops, d.device, &m, &(fnr_predict_options){.tile = 14}, &err);
-    series s = series_new();
-    assert_ok(p != NULL, err);
-    s.fail_read = 45;
-    assert_false(run_series(p, &s, &err));
+    lanes_case c;
+    case_open(&c, 2, 14);
+    c.images.fail_read = 45;
+    assert_false(run_series(c.predictor, &c.images, &err));
     assert_string_equal(err.message, "tape torn"); /* and not taken for a GPU without memory */
     assert_int_equal(watch.in_flight[0] + watch.in_flight[1], 0);
-    s.fail_read = -1;
-    assert_ok(run_series(p, &s, &err), err);
-    check_series(&d, &m, &s);
-    series_free(&s);
-    fnr_predictor_free(p);
-    d.ops->close(d.device);
-    fnr_model_free(&m);
+    c.images.fail_read = -1;
+    assert_ok(run_series(c.predictor, &c.images, &err), err);
+    check_series(&c.device, &c.model, &c.images);
+    case_close(&c);
 }
 
 int main(void)
