@@ -12,6 +12,7 @@
 
 enum {
     REACH = TILE + 2,
+    CACHE_LINE_FLOATS = 16,
     PREFETCH_TILES = 1,
     TURN_TERMS = 128 / BLOCK /* of a turn of a product: its weights, 8 or 16 KiB, fill a part of the first-level cache */
 };
@@ -19,6 +20,11 @@ enum {
 static inline const vec *as_vec(const float *p)
 {
     return (const vec *)(const void *)p;
+}
+
+static inline const float *as_float(const vec *p)
+{
+    return (const float *)(const void *)p;
 }
 
 static inline vec *as_vec_out(float *p)
@@ -39,8 +45,18 @@ typedef struct {
     size_t begin, end;
 } turn;
 
-/* `rows` and `columns` are constants where this is inlined, so that the accumulators stay in registers. */
-INLINE void product_rows(const fnr_dn_product *p, const turn *now, size_t first, int rows, int columns, int row_blocks)
+/* Weights are read in order, turn after turn and panel after panel, but each is waited for once: asks for the one that the next
+ * full turn has in place of `u`. */
+INLINE void prefetch_weights(const vec *u, int columns)
+{
+    for (int line = 0; line < BLOCK * columns; line += CACHE_LINE_FLOATS) {
+        __builtin_prefetch(as_float(u + (size_t)(TURN_TERMS * BLOCK * columns)) + line);
+    }
+}
+
+/* `rows`, `columns` and `ahead` are constants where this is inlined, so that the accumulators stay in registers. */
+INLINE void product_rows(const fnr_dn_product *p, const turn *now, size_t first, int rows, int columns, int row_blocks,
+                         bool ahead)
 {
     vec acc[MOST_ROWS][2];
     const vec *u = as_vec(p->u) + now->begin * (size_t)(BLOCK * columns);
@@ -55,6 +71,9 @@ INLINE void product_rows(const fnr_dn_product *p, const turn *now, size_t first,
         const float *a = p->terms[t] + first * (size_t)(row_blocks * BLOCK);
 #pragma GCC unroll 2
         for (int c = 0; c < BLOCK; c++, u += columns) {
+            if (ahead) {
+                prefetch_weights(u, columns);
+            }
             UNROLL for (int r = 0; r < rows; r++)
             {
                 const vec s = vset1(a[r * row_blocks * BLOCK + c]);
@@ -79,19 +98,23 @@ INLINE void product_rows(const fnr_dn_product *p, const turn *now, size_t first,
 INLINE void product_turn(const fnr_dn_product *p, const turn *now, int columns, int row_blocks)
 {
     size_t r = 0;
+    if (now->end - now->begin == TURN_TERMS && p->rows >= MOST_ROWS) {
+        product_rows(p, now, r, MOST_ROWS, columns, row_blocks, true);
+        r += MOST_ROWS;
+    }
     for (; r + MOST_ROWS <= p->rows; r += MOST_ROWS) {
-        product_rows(p, now, r, MOST_ROWS, columns, row_blocks);
+        product_rows(p, now, r, MOST_ROWS, columns, row_blocks, false);
     }
 #if MOST_ROWS > 8
     for (; r + 8 <= p->rows; r += 8) {
-        product_rows(p, now, r, 8, columns, row_blocks);
+        product_rows(p, now, r, 8, columns, row_blocks, false);
     }
 #endif
     for (; r + 4 <= p->rows; r += 4) {
-        product_rows(p, now, r, 4, columns, row_blocks);
+        product_rows(p, now, r, 4, columns, row_blocks, false);
     }
     for (; r < p->rows; r++) {
-        product_rows(p, now, r, 1, columns, row_blocks);
+        product_rows(p, now, r, 1, columns, row_blocks, false);
     }
 }
 
@@ -150,7 +173,8 @@ TARGET static void outer(const fnr_dn_outer *p)
     p->columns == 2 ? outer_columns(p, 2) : outer_columns(p, 1);
 }
 
-/* ---- one-dimensional transforms: B^T d, A^T m, G g, and for gradients of weights A y and G^T u ------------------------------ */
+/* ---- one-dimensional transforms: B^T d, A^T m, G g, and for gradients of weights A y and G^T u ------------------------------
+ */
 
 #if TILE == 4
 #include "net/onednn/wino_f4.h"

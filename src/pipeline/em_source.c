@@ -8,22 +8,22 @@
 
 enum { BAND_ROWS = 128 };
 
-/* Extents at the network's pixel size; refuses what only a wrong pixel size explains. */
-static bool set_size(fnr_em_source *s, const char *path, double em_nm, double net_nm, fnr_error *err)
+static double scale_of(double em_nm, double net_nm)
 {
-    const int w = s->raster->w, h = s->raster->h;
-    s->f = em_nm / net_nm;
-    if (fabs(s->f - 1) < 1e-4) {
-        s->f = 1;
-    }
-    const double wf = floor(w * s->f + 1e-6), hf = floor(h * s->f + 1e-6);
+    const double f = em_nm / net_nm;
+    return fabs(f - 1) < 1e-4 ? 1 : f;
+}
+
+bool fnr_em_source_extent(const char *path, int w, int h, double em_nm, double net_nm, int *net_w, int *net_h, fnr_error *err)
+{
+    const double f = scale_of(em_nm, net_nm);
+    const double wf = floor(w * f + 1e-6), hf = floor(h * f + 1e-6);
     if (wf < 1 || hf < 1 || wf > 1e6 || hf > 1e6) {
         return fnr_fail(err, FNR_E_FORMAT, "%s: %d x %d px of %g nm would be %.0f x %.0f px at the network's %g nm; is the pixel size right?", path, w,
                         h, em_nm, wf, hf, net_nm);
     }
-    s->w = (int)wf;
-    s->h = (int)hf;
-    s->to_net = fnr_transform_resample(s->f, s->f, FNR_FRAME_TILE, FNR_FRAME_NET);
+    *net_w = (int)wf;
+    *net_h = (int)hf;
     return true;
 }
 
@@ -90,10 +90,11 @@ static bool measure_resampled(fnr_em_source *s, float *band, fnr_error *err)
 
 bool fnr_em_source_open(fnr_em_source *s, fnr_raster *raster, const char *path, double em_nm, double net_nm, fnr_error *err)
 {
-    *s = (fnr_em_source){.raster = raster};
-    if (!set_size(s, path, em_nm, net_nm, err)) {
+    *s = (fnr_em_source){.raster = raster, .f = scale_of(em_nm, net_nm)};
+    if (!fnr_em_source_extent(path, raster->w, raster->h, em_nm, net_nm, &s->w, &s->h, err)) {
         return false;
     }
+    s->to_net = fnr_transform_resample(s->f, s->f, FNR_FRAME_TILE, FNR_FRAME_NET);
     const size_t widest = (size_t)(raster->w > s->w ? raster->w : s->w);
     float *band = fnr_alloc_aligned(widest * BAND_ROWS, sizeof *band, "band of pixels", err);
     const bool ok = band && measure_fill(s, band, err) && measure_resampled(s, band, err);

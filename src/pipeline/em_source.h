@@ -16,6 +16,10 @@ typedef struct {
     fnr_transform to_net; /* TILE -> NET */
 } fnr_em_source;
 
+/* Size at the network's pixel size of an image of w x h px of em_nm.  Refuses what only a wrong pixel size explains; `path` is for
+ * that message. */
+bool fnr_em_source_extent(const char *path, int w, int h, double em_nm, double net_nm, int *net_w, int *net_h, fnr_error *err);
+
 /* Reads the image once or twice to measure it.  `path` is for messages.  Fails when nothing finite varies in it, or when its size
  * at the network's pixel size is absurd. */
 bool fnr_em_source_open(fnr_em_source *s, fnr_raster *raster, const char *path, double em_nm, double net_nm, fnr_error *err);

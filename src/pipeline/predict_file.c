@@ -6,6 +6,7 @@
 
 #include "src/core/mem.h"
 #include "src/pipeline/predict_image.h"
+#include "src/pipeline/predict_volume.h"
 
 static bool is_tiff_path(const char *path)
 {
@@ -105,29 +106,67 @@ static bool channels_are_free(const fnr_predicting *p, const fnr_predict_job *jo
     return true;
 }
 
-static bool predict_one(const fnr_predicting *p, const fnr_predict_job *job, const char *input, const char *output, fnr_error *err)
+/* A path that is not free, or a folder that cannot be made: before any work on the file. */
+static void prepare_output(const fnr_predicting *p, const fnr_predict_job *job, fnr_predict_entry *e)
 {
-    return channels_are_free(p, job, output, err) && fnr_mkdirs_for(output, err) &&
-           (p->desc->spatial == 3 ? fnr_predict_volume_file(p, input, output, err) : fnr_predict_image_file(p, input, output, err));
+    if (!channels_are_free(p, job, e->output, &e->failure) || !fnr_mkdirs_for(e->output, &e->failure)) {
+        e->state = FNR_PREDICT_FAILED;
+    }
 }
 
-static bool predict_all(const fnr_predicting *p, const fnr_predict_job *job, char *const *paths, size_t *n_failed, fnr_error *err)
+static bool predict_volumes(const fnr_predicting *p, fnr_predict_entry *entries, size_t n, fnr_error *err)
 {
-    for (size_t i = 0; i < job->n_inputs; i++) {
-        fnr_error one = {0};
-        const char *input = job->inputs[i];
-        if (p->run->dry_run) {
-            fnr_log_info(p->run->log, "would predict %s -> %s", input, paths[i]);
-        } else if (!predict_one(p, job, input, paths[i], &one)) {
-            if (one.code == FNR_E_CANCELLED || job->n_inputs == 1) {
-                *err = one;
-                return false;
-            }
-            fnr_log_error(p->run->log, &one);
+    for (size_t i = 0; i < n; i++) {
+        fnr_predict_entry *e = &entries[i];
+        if (e->state == FNR_PREDICT_WAITS) {
+            e->state = fnr_predict_volume_file(p, e->input, e->output, &e->failure) ? FNR_PREDICT_WRITTEN : FNR_PREDICT_FAILED;
+        }
+        if (e->failure.code == FNR_E_CANCELLED) {
+            *err = e->failure;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Said at the end, together; an only file's failure is that of the command. */
+static bool count_failures(const fnr_predicting *p, const fnr_predict_entry *entries, size_t n, size_t *n_failed, fnr_error *err)
+{
+    if (n == 1 && entries[0].state == FNR_PREDICT_FAILED) {
+        *err = entries[0].failure;
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i].state == FNR_PREDICT_FAILED) {
+            fnr_log_error(p->run->log, &entries[i].failure);
             ++*n_failed;
         }
     }
     return true;
+}
+
+static bool predict_all(const fnr_predicting *p, const fnr_predict_job *job, char *const *paths, size_t *n_failed, fnr_error *err)
+{
+    fnr_predict_entry *entries = fnr_calloc(job->n_inputs, sizeof *entries, "list of images", err);
+    if (!entries) {
+        return false;
+    }
+    for (size_t i = 0; i < job->n_inputs; i++) {
+        entries[i] = (fnr_predict_entry){.input = job->inputs[i], .output = paths[i]};
+        prepare_output(p, job, &entries[i]);
+    }
+    fnr_error stopped = {0}, only = {0};
+    const bool ok = (p->desc->spatial == 3 ? predict_volumes : fnr_predict_image_files)(p, entries, job->n_inputs, &stopped);
+    const bool counted = count_failures(p, entries, job->n_inputs, n_failed, &only);
+    free(entries);
+    return (ok && counted) || fnr_fail(err, ok ? only.code : stopped.code, "%s", ok ? only.message : stopped.message);
+}
+
+static void say_plan(const fnr_run *run, const fnr_predict_job *job, char *const *paths)
+{
+    for (size_t i = 0; i < job->n_inputs; i++) {
+        fnr_log_info(run->log, "would predict %s -> %s", job->inputs[i], paths[i]);
+    }
 }
 
 bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_failed, fnr_error *err)
@@ -141,7 +180,10 @@ bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_faile
         p.desc = &models.models[0].desc;
         p.net_nm = models.models[0].pixel_nm > 0 || p.desc->spatial == 3 ? models.models[0].pixel_nm : run->config.net.pixel_nm;
         p.predictor = fnr_model_set_open(&models, run, err);
-        ok = p.predictor && predict_all(&p, job, paths, n_failed, err);
+        if (p.predictor && run->dry_run) {
+            say_plan(run, job, paths);
+        }
+        ok = p.predictor && (run->dry_run || predict_all(&p, job, paths, n_failed, err));
     }
     fnr_predictor_free(p.predictor);
     fnr_run_close_device(run);

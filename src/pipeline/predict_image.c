@@ -1,67 +1,102 @@
 #include "src/pipeline/predict_image.h"
 
-#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "src/core/mem.h"
 #include "src/image/tiff.h"
 #include "src/pipeline/em_source.h"
-#include "src/pipeline/stack.h"
 #include "src/pipeline/tile.h"
-
-/* uint16 output: z-scored MBP from -4 to 28 sd in steps of 1/2048 sd, the same for every image, so that pictures compare. */
-static const float u16_low = -4.0f, u16_per_sd = 2048.0f;
 
 static const size_t strip_cache_bytes = (size_t)64 << 20;
 
-static void to_u16(const float *from, size_t n, uint16_t *to)
-{
-    for (size_t i = 0; i < n; i++) {
-        to[i] = (uint16_t)lrintf(fminf(65535.0f, fmaxf(0.0f, (from[i] - u16_low) * u16_per_sd)));
-    }
-}
+/* ---- one image -------------------------------------------------------------------------------------------------------------- */
 
-bool fnr_prediction_path(const fnr_netdesc *desc, const char *output, int channel, char path[FNR_PATH_MAX], fnr_error *err)
-{
-    const char *dot = strrchr(fnr_path_base(output), '.');
-    const int stem = dot ? (int)(dot - output) : (int)strlen(output);
-    const int n = desc->out_channels == 1 ? snprintf(path, FNR_PATH_MAX, "%s", output)
-                                          : snprintf(path, FNR_PATH_MAX, "%.*s.c%d%s", stem, output, channel + 1, dot ? dot : "");
-    return n < FNR_PATH_MAX || fnr_fail(err, FNR_E_USAGE, "%s: the path is too long", output);
-}
-
-/* ---- images ---------------------------------------------------------------------------------------------------------------- */
-
+/* An entry whose files are open. */
 typedef struct {
     int n_in, n_out;
-    fnr_raster *rasters;     /* n_in */
-    fnr_em_source *sources;  /* n_in, all of one size */
+    fnr_raster *rasters;       /* n_in */
+    fnr_em_source *sources;    /* n_in, all of one size */
     fnr_tiff_writer **writers; /* n_out */
-    bool as_u16;
-    uint16_t *row; /* one converted row */
+    uint16_t *row;             /* one converted row */
     fnr_progress progress;
-} one_image;
+} open_image;
 
-static bool read_source(void *ctx, int x, int y, int w, int h, float *dst, fnr_error *err)
+static bool pixel_size(const fnr_predicting *p, const char *input, double *nm, fnr_error *err)
 {
-    one_image *im = ctx;
+    return fnr_pixel_size(input, p->run->config.images.em_nm, "--em-nm", nm, err);
+}
+
+static bool open_sources(open_image *im, const fnr_predicting *p, const fnr_predict_entry *e, fnr_error *err)
+{
+    double em_nm;
+    if (!pixel_size(p, e->input, &em_nm, err)) {
+        return false;
+    }
     for (int c = 0; c < im->n_in; c++) {
-        if (!fnr_em_source_read(&im->sources[c], x, y, w, h, dst + (size_t)c * (size_t)w * (size_t)h, err)) {
+        if (!fnr_raster_from_tiff(&im->rasters[c], e->input, c, strip_cache_bytes / (size_t)im->n_in, err) ||
+            !fnr_em_source_open(&im->sources[c], &im->rasters[c], e->input, em_nm, p->net_nm, err)) {
+            return false;
+        }
+        if (im->sources[c].w != e->w || im->sources[c].h != e->h) {
+            return fnr_fail(err, FNR_E_FORMAT, "%s: page %d is %d x %d px at the network's pixel size, not %d x %d; the channels of an image must agree",
+                            e->input, c + 1, im->sources[c].w, im->sources[c].h, e->w, e->h);
+        }
+    }
+    return true;
+}
+
+static bool open_writers(open_image *im, const fnr_predicting *p, const fnr_predict_entry *e, fnr_error *err)
+{
+    for (int c = 0; c < im->n_out; c++) {
+        char path[FNR_PATH_MAX];
+        if (!fnr_prediction_path(p->desc, e->output, c, path, err) ||
+            !(im->writers[c] = fnr_tiff_writer_open(path, e->w, e->h, p->as_u16 ? FNR_U16 : FNR_F32, p->net_nm, true, err))) {
             return false;
         }
     }
     return true;
 }
 
-static bool write_channel(one_image *im, fnr_tiff_writer *to, const float *rows, int count, fnr_error *err)
+/* Commits all files, or none; nothing is open afterwards. */
+static bool close_image(open_image *im, bool ok, fnr_error *err)
 {
-    const size_t w = (size_t)im->sources[0].w;
-    if (!im->as_u16) {
+    for (int c = 0; im->writers && c < im->n_out; c++) {
+        if (ok && im->writers[c]) {
+            ok = fnr_tiff_writer_close(im->writers[c], err);
+        } else if (im->writers[c]) {
+            fnr_tiff_writer_abort(im->writers[c]);
+        }
+    }
+    for (int c = 0; im->rasters && c < im->n_in; c++) {
+        fnr_raster_release(&im->rasters[c]);
+    }
+    free(im->rasters);
+    free(im->sources);
+    free(im->writers);
+    free(im->row);
+    *im = (open_image){0};
+    return ok;
+}
+
+static bool open_files(open_image *im, const fnr_predicting *p, const fnr_predict_entry *e, fnr_error *err)
+{
+    *im = (open_image){.n_in = p->desc->in_channels, .n_out = p->desc->out_channels};
+    im->rasters = fnr_calloc((size_t)im->n_in, sizeof *im->rasters, "input channels", err);
+    im->sources = fnr_calloc((size_t)im->n_in, sizeof *im->sources, "input channels", err);
+    im->writers = fnr_calloc((size_t)im->n_out, sizeof *im->writers, "output channels", err);
+    im->row = fnr_calloc((size_t)e->w, sizeof *im->row, "row of pixels", err);
+    return (im->rasters && im->sources && im->writers && im->row && open_sources(im, p, e, err) && open_writers(im, p, e, err)) ||
+           close_image(im, false, err);
+}
+
+static bool write_channel(const open_image *im, int channel, int w, const float *rows, int count, bool as_u16, fnr_error *err)
+{
+    fnr_tiff_writer *to = im->writers[channel];
+    if (!as_u16) {
         return fnr_tiff_writer_rows(to, rows, count, err);
     }
     for (int r = 0; r < count; r++) {
-        to_u16(rows + (size_t)r * w, w, im->row);
+        fnr_prediction_to_u16(rows + (size_t)r * (size_t)w, (size_t)w, im->row);
         if (!fnr_tiff_writer_rows(to, im->row, 1, err)) {
             return false;
         }
@@ -69,159 +104,138 @@ static bool write_channel(one_image *im, fnr_tiff_writer *to, const float *rows,
     return true;
 }
 
-static bool write_rows(void *ctx, int y, int count, const float *rows, fnr_error *err)
-{
-    one_image *im = ctx;
-    const size_t plane = (size_t)count * (size_t)im->sources[0].w;
-    for (int c = 0; c < im->n_out; c++) {
-        if (!write_channel(im, im->writers[c], rows + (size_t)c * plane, count, err)) {
-            return false;
-        }
-    }
-    fnr_progress_update(&im->progress, y + count, "row %d of %d", y + count, im->sources[0].h);
-    return true;
-}
+/* ---- a series of images of one size ----------------------------------------------------------------------------------------- */
 
-static bool open_sources(one_image *im, const fnr_predicting *p, const char *input, double em_nm, fnr_error *err)
-{
-    for (int c = 0; c < im->n_in; c++) {
-        if (!fnr_raster_from_tiff(&im->rasters[c], input, c, strip_cache_bytes / (size_t)im->n_in, err) ||
-            !fnr_em_source_open(&im->sources[c], &im->rasters[c], input, em_nm, p->net_nm, err)) {
-            return false;
-        }
-        if (im->sources[c].w != im->sources[0].w || im->sources[c].h != im->sources[0].h) {
-            return fnr_fail(err, FNR_E_FORMAT, "%s: page %d has another size than page 1; the channels of an image must agree", input, c + 1);
-        }
-    }
-    return true;
-}
+typedef struct {
+    const fnr_predicting *p;
+    fnr_predict_entry *const *entries;
+    open_image *images;        /* opened when the first tile is read, closed behind the last row */
+    fnr_predict_entry *faulty; /* the one whose files fail; NULL: none */
+} series;
 
-static bool open_writers(one_image *im, const fnr_predicting *p, const char *output, fnr_error *err)
+static bool read_part(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err)
 {
-    const fnr_em_source *s = &im->sources[0];
-    for (int c = 0; c < im->n_out; c++) {
-        char path[FNR_PATH_MAX];
-        if (!fnr_prediction_path(p->desc, output, c, path, err) ||
-            !(im->writers[c] = fnr_tiff_writer_open(path, s->w, s->h, p->as_u16 ? FNR_U16 : FNR_F32, p->net_nm, true, err))) {
-            return false;
-        }
+    series *s = ctx;
+    open_image *im = &s->images[image];
+    bool ok = im->sources || open_files(im, s->p, s->entries[image], err);
+    for (int c = 0; ok && c < im->n_in; c++) {
+        ok = fnr_em_source_read(&im->sources[c], x, y, w, h, dst + (size_t)c * (size_t)w * (size_t)h, err);
     }
-    return true;
-}
-
-/* Commits all files, or none. */
-static bool close_writers(one_image *im, bool ok, fnr_error *err)
-{
-    for (int c = 0; c < im->n_out; c++) {
-        if (ok && im->writers[c]) {
-            ok = fnr_tiff_writer_close(im->writers[c], err);
-        } else if (im->writers[c]) {
-            fnr_tiff_writer_abort(im->writers[c]);
-        }
-    }
+    s->faulty = ok ? s->faulty : s->entries[image];
     return ok;
 }
 
-static bool right_channels(const fnr_predicting *p, const char *input, fnr_error *err)
+static bool write_rows(series *s, open_image *im, fnr_predict_entry *e, int y, int count, const float *rows, fnr_error *err)
 {
-    fnr_stack s;
-    if (p->desc->spatial == 2 && p->desc->in_channels == 1) {
-        return true; /* the first page, whatever follows */
+    if (y == 0) {
+        fnr_progress_begin(&im->progress, s->p->run->log, fnr_path_base(e->input), e->h, 0);
     }
-    return fnr_stack_open(input, p->desc->spatial, &s, err) &&
-           (s.channels == p->desc->in_channels || fnr_fail(err, FNR_E_FORMAT, "%s: has %d channel%s, the network takes %d", input, s.channels,
-                                                           s.channels == 1 ? "" : "s", p->desc->in_channels));
+    const size_t plane = (size_t)count * (size_t)e->w;
+    for (int c = 0; c < im->n_out; c++) {
+        if (!write_channel(im, c, e->w, rows + (size_t)c * plane, count, s->p->as_u16, err)) {
+            return false;
+        }
+    }
+    fnr_progress_update(&im->progress, y + count, "row %d of %d", y + count, e->h);
+    return true;
 }
 
-bool fnr_predict_image_file(const fnr_predicting *p, const char *input, const char *output, fnr_error *err)
+static bool finish(series *s, open_image *im, fnr_predict_entry *e, fnr_error *err)
 {
-    one_image im = {.n_in = p->desc->in_channels, .n_out = p->desc->out_channels, .as_u16 = p->as_u16};
+    fnr_progress progress = im->progress;
+    const bool several = im->n_out > 1;
+    if (!close_image(im, true, err)) {
+        return false;
+    }
+    fnr_progress_end(&progress, "%d x %d px of %g nm -> %s%s", e->w, e->h, s->p->net_nm, e->output, several ? " (one file per channel)" : "");
+    e->state = FNR_PREDICT_WRITTEN;
+    return true;
+}
+
+static bool give_rows(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err)
+{
+    series *s = ctx;
+    open_image *im = &s->images[image];
+    fnr_predict_entry *e = s->entries[image];
+    const bool ok = write_rows(s, im, e, y, count, rows, err) && (y + count < e->h || finish(s, im, e, err));
+    s->faulty = ok ? s->faulty : e;
+    return ok;
+}
+
+static fnr_predict_entry *first_waiting(fnr_predict_entry *const *entries, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (entries[i]->state == FNR_PREDICT_WAITS) {
+            return entries[i];
+        }
+    }
+    return NULL;
+}
+
+/* All are written, or one has failed; those behind it wait. */
+static bool predict_series(const fnr_predicting *p, fnr_predict_entry *const *entries, size_t n, fnr_error *err)
+{
+    series s = {.p = p, .entries = entries};
+    fnr_error failure = {0};
+    s.images = fnr_calloc(n, sizeof *s.images, "images of a series", err);
+    if (!s.images) {
+        return false;
+    }
+    const bool ok = fnr_predict_series(p->predictor, n, entries[0]->w, entries[0]->h, read_part, &s, give_rows, &s, p->run->cancel, &failure);
+    for (size_t i = 0; i < n; i++) {
+        close_image(&s.images[i], false, NULL);
+    }
+    free(s.images);
+    if (!ok && failure.code == FNR_E_CANCELLED) {
+        return fnr_fail(err, failure.code, "%s", failure.message);
+    }
+    if (!ok) {
+        fnr_predict_entry *e = s.faulty ? s.faulty : first_waiting(entries, n);
+        e->state = FNR_PREDICT_FAILED;
+        e->failure = failure;
+    }
+    return true;
+}
+
+/* ---- which images make a series ---------------------------------------------------------------------------------------------- */
+
+/* Looks at the file's header; a file that cannot be taken fails here. */
+static bool look_up_size(const fnr_predicting *p, fnr_predict_entry *e)
+{
+    fnr_tiff_info info;
     double em_nm;
-    if (!right_channels(p, input, err) || !fnr_pixel_size(input, p->run->config.images.em_nm, "--em-nm", &em_nm, err)) {
-        return false;
+    if (e->state == FNR_PREDICT_WAITS && e->w == 0 &&
+        !(fnr_prediction_channels_fit(p, e->input, &e->failure) && pixel_size(p, e->input, &em_nm, &e->failure) &&
+          fnr_tiff_probe(e->input, &info, &e->failure) &&
+          fnr_em_source_extent(e->input, info.w, info.h, em_nm, p->net_nm, &e->w, &e->h, &e->failure))) {
+        e->state = FNR_PREDICT_FAILED;
     }
-    im.rasters = fnr_calloc((size_t)im.n_in, sizeof *im.rasters, "input channels", err);
-    im.sources = fnr_calloc((size_t)im.n_in, sizeof *im.sources, "input channels", err);
-    im.writers = fnr_calloc((size_t)im.n_out, sizeof *im.writers, "output channels", err);
-    bool ok = im.rasters && im.sources && im.writers && open_sources(&im, p, input, em_nm, err) && open_writers(&im, p, output, err) &&
-              (im.row = fnr_calloc((size_t)im.sources[0].w, sizeof *im.row, "row of pixels", err));
-    if (ok) {
-        const fnr_em_source *s = &im.sources[0];
-        fnr_progress_begin(&im.progress, p->run->log, fnr_path_base(input), s->h, 0);
-        ok = fnr_predict_stream(p->predictor, s->w, s->h, read_source, &im, write_rows, &im, p->run->cancel, err);
-        if (ok) {
-            fnr_progress_end(&im.progress, "%d x %d px of %g nm -> %s%s", s->w, s->h, p->net_nm, output, im.n_out > 1 ? " (one file per channel)" : "");
-        }
-    }
-    ok = im.writers ? close_writers(&im, ok, err) : ok;
-    for (int c = 0; im.rasters && c < im.n_in; c++) {
-        fnr_raster_release(&im.rasters[c]);
-    }
-    free(im.rasters);
-    free(im.sources);
-    free(im.writers);
-    free(im.row);
-    return ok;
+    return e->state == FNR_PREDICT_WAITS;
 }
 
-/* ---- volumes --------------------------------------------------------------------------------------------------------------- */
-
-static bool read_volume(const char *input, const fnr_stack *s, float *in, fnr_error *err)
+/* The first that waits, and those behind it up to one of another size. */
+static size_t collect(const fnr_predicting *p, fnr_predict_entry *entries, size_t n, fnr_predict_entry **members)
 {
-    const size_t n = (size_t)s->depth * (size_t)s->h * (size_t)s->w;
-    for (int c = 0; c < s->channels; c++) {
-        if (!fnr_stack_read(input, s, c, in + (size_t)c * n, err)) {
-            return false;
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!look_up_size(p, &entries[i])) {
+            continue;
         }
-        if (!fnr_stack_zscore(in + (size_t)c * n, n)) {
-            return fnr_fail(err, FNR_E_FORMAT, "%s: every pixel of channel %d has the same value; there is nothing to predict from", input, c + 1);
+        if (count && (entries[i].w != members[0]->w || entries[i].h != members[0]->h)) {
+            break;
         }
+        members[count++] = &entries[i];
     }
-    return true;
+    return count;
 }
 
-static bool write_volume(const fnr_predicting *p, const fnr_stack *s, const float *out, int channel, const char *output, fnr_error *err)
+bool fnr_predict_image_files(const fnr_predicting *p, fnr_predict_entry *entries, size_t n, fnr_error *err)
 {
-    char path[FNR_PATH_MAX];
-    fnr_image im = {0};
-    const size_t n = (size_t)s->depth * (size_t)s->h * (size_t)s->w;
-    if (!fnr_prediction_path(p->desc, output, channel, path, err) ||
-        !fnr_image_new(&im, s->w, s->h, s->depth, 1, p->as_u16 ? FNR_U16 : FNR_F32, err)) {
-        return false;
+    fnr_predict_entry **members = fnr_calloc(n, sizeof *members, "images of a series", err);
+    bool ok = members != NULL;
+    for (size_t count; ok && (count = collect(p, entries, n, members)) > 0;) {
+        ok = predict_series(p, members, count, err);
     }
-    if (p->as_u16) {
-        to_u16(out + (size_t)channel * n, n, im.v.px);
-    } else {
-        memcpy(im.v.px, out + (size_t)channel * n, n * sizeof *out);
-    }
-    im.v.nm = s->nm;
-    const bool ok = fnr_tiff_write(path, &im.v, &(fnr_tiff_write_options){.compress = true}, err);
-    fnr_image_free(&im);
-    return ok;
-}
-
-bool fnr_predict_volume_file(const fnr_predicting *p, const char *input, const char *output, fnr_error *err)
-{
-    fnr_stack s;
-    if (!right_channels(p, input, err) || !fnr_stack_open(input, 3, &s, err)) {
-        return false;
-    }
-    s.nm = p->run->config.images.em_nm > 0 ? p->run->config.images.em_nm : s.nm;
-    if (s.nm > 0 && p->net_nm > 0 && fabs(s.nm / p->net_nm - 1) > 0.01) {
-        return fnr_fail(err, FNR_E_FORMAT, "%s: pixels of %g nm, but the 3D network works at %g nm; resample the stack (or correct its pixel size with --em-nm)",
-                        input, s.nm, p->net_nm);
-    }
-    const size_t n = (size_t)s.depth * (size_t)s.h * (size_t)s.w;
-    float *in = fnr_alloc_aligned(n * (size_t)s.channels, sizeof *in, "stack", err);
-    float *out = in ? fnr_alloc_aligned(n * (size_t)p->desc->out_channels, sizeof *out, "predicted stack", err) : NULL;
-    bool ok = out && read_volume(input, &s, in, err) && fnr_predict_array(p->predictor, s.depth, s.h, s.w, in, out, p->run->cancel, err);
-    for (int c = 0; ok && c < p->desc->out_channels; c++) {
-        ok = write_volume(p, &s, out, c, output, err);
-    }
-    if (ok) {
-        fnr_log_info(p->run->log, "%s: %d x %d x %d px -> %s", fnr_path_base(input), s.w, s.h, s.depth, output);
-    }
-    free(in);
-    free(out);
+    free(members);
     return ok;
 }

@@ -1,24 +1,19 @@
-/* One file -> its prediction: an image row by row, or a stack as a whole.  The part of `predict` that works on pixels. */
+/* Image files -> their predictions, row by row in bounded memory. */
 #ifndef FNR_PIPELINE_PREDICT_IMAGE_H
 #define FNR_PIPELINE_PREDICT_IMAGE_H
 
-#include "src/core/fs.h"
-#include "src/pipeline/model_set.h"
+#include "src/pipeline/prediction.h"
 
 typedef struct {
-    fnr_run *run;
-    const fnr_netdesc *desc;
-    fnr_predictor *predictor;
-    double net_nm; /* 0 = unknown (3D only) */
-    bool as_u16;
-} fnr_predicting;
+    const char *input, *output; /* borrowed */
+    fnr_error failure;          /* code FNR_OK once it is written */
+    enum { FNR_PREDICT_WAITS, FNR_PREDICT_WRITTEN, FNR_PREDICT_FAILED } state;
+    int w, h; /* at the network's pixel size; 0 = not looked up yet */
+} fnr_predict_entry;
 
-/* Where channel `channel` (from 0) goes: `output` itself when the network has but one, else NAME.c1.tif, NAME.c2.tif, ... */
-bool fnr_prediction_path(const fnr_netdesc *desc, const char *output, int channel, char path[FNR_PATH_MAX], fnr_error *err);
-
-/* 2D, in bounded memory; input channels are the pages of the file. */
-bool fnr_predict_image_file(const fnr_predicting *p, const char *input, const char *output, fnr_error *err);
-/* 3D, in memory; a stack is taken at the pixel size that it has. */
-bool fnr_predict_volume_file(const fnr_predicting *p, const char *input, const char *output, fnr_error *err);
+/* 2D; input channels are the pages of a file.  Neighbours in the list that are of one size make a series: a GPU computes while the
+ * next file is read and the last one written.  A file that fails does so alone, and its `failure` says why; files that wait (state
+ * 0) at the beginning have ended at the end.  False only when it is cancelled or memory is out: what was written remains. */
+bool fnr_predict_image_files(const fnr_predicting *p, fnr_predict_entry *entries, size_t n, fnr_error *err);
 
 #endif

@@ -31,5 +31,6 @@ two_gpus() { emulate cuda/test_team; }
 prediction() { emulate net/test_predict; }
 little_memory() { emulate cuda/test_memory; }
 lanes() { emulate cuda/test_lanes; }
+files() { emulate pipeline/test_predict_file; }
 
-tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training bfloat16 two_gpus prediction little_memory lanes
+tap_run convolutions operations contract parity_with_ref recorded_networks training course_of_training bfloat16 two_gpus prediction little_memory lanes files

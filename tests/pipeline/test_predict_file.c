@@ -195,6 +195,103 @@ static void pages_are_told_apart(void **state)
     assert_true(s.channels == 3 && s.depth == 1);
 }
 
+/* A picture of its own pattern in the folder of the test. */
+static void noise_file(const char *name, int w, int h, uint64_t seed, char path[FNR_PATH_MAX])
+{
+    fnr_error err = {0};
+    fnr_image im;
+    assert_ok(fnr_image_new(&im, w, h, 1, 1, FNR_U8, &err), err);
+    fnr_rng rng = fnr_rng_at(seed, 5, 6);
+    for (int i = 0; i < w * h; i++) {
+        ((uint8_t *)im.v.px)[i] = seed ? (uint8_t)fnr_rng_below(&rng, 256) : 7;
+    }
+    im.v.nm = 20;
+    assert_ok(fnr_path_join(path, fnr_test_tmpdir(), name, &err), err);
+    assert_ok(fnr_tiff_write(path, &im.v, &(fnr_tiff_write_options){.compress = true}, &err), err);
+    fnr_image_free(&im);
+}
+
+/* The header stays whole, what is behind it does not decode. */
+static void spoil_pixels(const char *path)
+{
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, 200, SEEK_SET), 0);
+    for (int i = 0; i < 300; i++) {
+        fputc(0xff, f);
+    }
+    assert_int_equal(fclose(f), 0);
+}
+
+static bool predict_many(const char *model, const char *const *inputs, size_t n, const char *folder, int tile, size_t *failed, fnr_error *err)
+{
+    fnr_run run = {0};
+    assert_ok(fnr_config_load(&run.config, NULL, err), *err);
+    run.config.compute.threads = 1;
+    run.config.predict.tile = tile;
+    assert_ok(fnr_config_finish(&run.config, err), *err);
+    const fnr_predict_job job = {.models = &model, .n_models = 1, .inputs = inputs, .n_inputs = n, .output = folder};
+    return fnr_stage_predict(&run, &job, failed, err);
+}
+
+static void assert_same_pixels(const char *one, const char *other, int w, int h)
+{
+    fnr_error err = {0};
+    fnr_image a, b;
+    assert_ok(fnr_tiff_read(one, NULL, &a, &err), err);
+    assert_ok(fnr_tiff_read(other, NULL, &b, &err), err);
+    assert_true(a.v.w == w && a.v.h == h && b.v.w == w && b.v.h == h && a.v.dtype == FNR_F32 && b.v.dtype == FNR_F32);
+    assert_memory_equal(a.v.px, b.v.px, (size_t)(w * h) * sizeof(float));
+    fnr_image_free(&a);
+    fnr_image_free(&b);
+}
+
+/* Images of two sizes, a constant one, one that breaks while it is read and one that is missing: the others come out as they do
+ * alone, whatever stands beside them. */
+static void a_bad_image_of_a_series_fails_alone(void **state)
+{
+    (void)state;
+    enum { N = 8 };
+    static const struct {
+        int w, h, seed;
+        bool good;
+    } images[N] = {{70, 42, 1, true}, {70, 42, 2, true},  {70, 42, 3, false}, {70, 42, 4, true},
+                   {38, 54, 5, true}, {38, 54, 0, false}, {70, 42, 6, true},  {70, 42, 7, false}};
+    const fnr_netdesc desc = {2, 1, 1, 2, 1};
+    fnr_error err = {0};
+    fnr_model m;
+    size_t failed;
+    char model[FNR_PATH_MAX], paths[N][FNR_PATH_MAX], folder[FNR_PATH_MAX], alone[FNR_PATH_MAX], out[FNR_PATH_MAX];
+    const char *inputs[N];
+    model_file("series.safetensors", &desc, 20, 9, &m, model);
+    for (int i = 0; i < N; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "s%d.tif", i);
+        noise_file(name, images[i].w, images[i].h, (uint64_t)images[i].seed, paths[i]);
+        inputs[i] = paths[i];
+    }
+    spoil_pixels(paths[2]);
+    remove(paths[7]);
+    snprintf(folder, sizeof folder, "%s/series", fnr_test_tmpdir());
+    snprintf(alone, sizeof alone, "%s/alone", fnr_test_tmpdir());
+    assert_ok(predict_many(model, inputs, N, folder, 16, &failed, &err), err);
+    assert_int_equal(failed, 3);
+    for (int i = 0; i < N; i++) {
+        snprintf(out, sizeof out, "%s/s%d.prediction.tif", folder, i);
+        assert_int_equal(fnr_is_file(out), images[i].good);
+        assert_int_equal(predict_many(model, &inputs[i], 1, alone, 16, &failed, &err), images[i].good);
+        if (images[i].good) {
+            char other[FNR_PATH_MAX];
+            snprintf(other, sizeof other, "%s/s%d.prediction.tif", alone, i);
+            assert_same_pixels(out, other, images[i].w, images[i].h);
+        } else {
+            snprintf(out, sizeof out, "s%d.tif", i);
+            assert_non_null(strstr(err.message, out));
+        }
+    }
+    fnr_model_free(&m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -202,6 +299,7 @@ int main(void)
         cmocka_unit_test(stacks_are_predicted_whole),
         cmocka_unit_test(several_models_are_averaged),
         cmocka_unit_test(pages_are_told_apart),
+        cmocka_unit_test(a_bad_image_of_a_series_fails_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
