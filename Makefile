@@ -87,7 +87,7 @@ test-some: $(foreach a,$(AREAS),$(filter $(BUILD)/tests/$(a)/%,$(TESTS)))
 benches: $(BENCHES)
 
 # Long loops over pixels: vectors pay here.  errno after sqrt is nobody's business.
-HOT     := src/cv/fft register/coarse_score register/coarse_search register/template register/background register/target register/refine
+HOT     := src/cv/fft register/blur register/coarse_score register/coarse_search register/template register/background register/target register/refine register/match register/normal register/local register/flow
 ifneq ($(SAN),1)
 $(HOT:%=$(BUILD)/%.o): OPT := -O3 -fno-math-errno
 endif

@@ -5,8 +5,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include <gsl/gsl_sort_float.h>
-
 #include "register/match.h"
 #include "src/core/mem.h"
 
@@ -40,11 +38,11 @@ bool fnr_content_measure(const fnr_view *prediction, double level, double if_nm,
         return false;
     }
     const size_t n = (size_t)g.w * (size_t)g.h;
-    const fnr_compression c = fnr_compression_fit(g.px, n, 1.0); /* sorts */
+    const fnr_compression c = fnr_compression_fit(g.px, n, 1.0);
     const double threshold = c.background + level * c.knee;
     size_t above = 0;
-    while (above < n && (double)g.px[n - 1 - above] > threshold) {
-        above++;
+    for (size_t i = 0; i < n; i++) {
+        above += (double)g.px[i] > threshold;
     }
     *out = (fnr_content){.fraction = (double)above / (double)n, .contrast = isfinite(c.knee) ? c.knee : 0};
     fnr_grid_free(&g);

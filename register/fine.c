@@ -1,15 +1,14 @@
-/* Direct maximisation of the correlation: damped Gauss-Newton on min over a of sum w (a T(pose) - I)^2, whose minimum over the pose is
- * the maximum of the normalised cross-correlation.
+/* Direct maximisation of the correlation: min over the pose of the energy that the tile leaves unexplained, by a quasi-Newton method.
  *
- * The prediction's own noise has slopes too, so the Hessian is too large and every step too short; the energy that the step left
- * behind says by how much, and the step is stretched accordingly. */
+ * It begins with the Gauss-Newton matrix, which is too large because the prediction's own noise has slopes too; how the gradient really
+ * changes is seen at every step and corrects the matrix: first its size (Shanno & Phua 1978), then its directions (BFGS, Nocedal & Wright
+ * 2006, ch. 6). */
 #include <math.h>
+#include <string.h>
 
 #include "register/normal.h"
 
-enum { MAX_ITERATIONS = 30 };
-
-static const double most_stretch = 8;
+enum { MAX_ITERATIONS = 30, SCALE = 3, MARGIN = 3 }; /* SCALE: its place among the parameters; MARGIN: around the tile [px of the level] */
 
 typedef struct {
     const fnr_match *m;
@@ -18,12 +17,15 @@ typedef struct {
     fnr_window win;
 } climb;
 
-/* Looks at hit->pose and fills the hit's scores.  rows: the derivatives too. */
-static bool look(const climb *c, bool rows, fnr_hit *hit, fnr_view_of_pose *v, fnr_error *err)
+/* Looks at hit->pose and fills the hit's scores.  g (NULL: not wanted): minus half the gradient there. */
+static bool look(const climb *c, fnr_hit *hit, fnr_view_of_pose *v, double *g, fnr_error *err)
 {
     *v = (fnr_view_of_pose){.pose = hit->pose, .win = c->win, .level = c->level, .parameters = c->parameters};
-    if (!fnr_normal_view(c->m, c->s, rows, v, err)) {
+    if (!fnr_normal_view(c->m, c->s, g != NULL, v, err)) {
         return false;
+    }
+    if (g) {
+        fnr_normal_gradient(v, c->s, g);
     }
     const bool enough = v->overlap >= c->m->opt->min_overlap;
     hit->overlap = v->overlap;
@@ -32,105 +34,109 @@ static bool look(const climb *c, bool rows, fnr_hit *hit, fnr_view_of_pose *v, f
     return true;
 }
 
-/* A step along a poorly determined scale must not leave the range that was asked for. */
-static fnr_pose within_scales(const fnr_match *m, const fnr_pose *p)
+/* The problem with the change of scale held at `change`. */
+static fnr_normal with_scale(const fnr_normal *eq, int size, double change)
 {
-    const double s = fnr_pose_scale(p, &m->tpl->size);
-    const double lo = m->opt->scale_min - FNR_SCALE_SLACK, hi = m->opt->scale_max + FNR_SCALE_SLACK;
-    const double wanted = s < lo ? lo : s > hi ? hi : s, change[FNR_POSE_PARAMETERS] = {0, 0, 0, log(wanted / s), 0, 0};
-    return s > 0 && m->opt->scale_min < m->opt->scale_max ? fnr_pose_changed(p, change) : *p;
-}
-
-static fnr_pose stepped(const climb *c, const fnr_pose *from, const double x[FNR_NORMAL_UNKNOWNS], double stretch)
-{
-    double change[FNR_POSE_PARAMETERS] = {0};
-    for (int i = 0; i < c->parameters; i++) {
-        change[i] = stretch * x[i];
+    fnr_normal held = *eq;
+    for (int i = 0; i < size; i++) {
+        double *h = i > SCALE ? &held.h[i][SCALE] : &held.h[SCALE][i];
+        held.g[i] -= i == SCALE ? 0 : *h * change;
+        *h = i == SCALE ? 1 : 0;
     }
-    const fnr_pose p = fnr_pose_changed(from, change);
-    return within_scales(c->m, &p);
+    held.g[SCALE] = change;
+    return held;
 }
 
-/* Unexplained share of the montage's energy. */
-static double loss(const fnr_hit *h)
+/* The step x from a pose.  Along a poorly determined scale it must not leave the range that was asked for, and it must not be longer than
+ * what the window shows. */
+static bool step_from(const climb *c, const fnr_pose *from, const fnr_normal *eq, double lambda, double x[FNR_POSE_PARAMETERS],
+                      fnr_pose *to, double *moved_px)
 {
-    return h->detail > 0 ? 1 - h->detail * h->detail : 1;
-}
-
-/* Where the parabola through the loss at 0 (with its slope) and at 1 has its minimum. */
-static double best_stretch(const fnr_hit *at, const fnr_hit *next, double slope)
-{
-    const double curvature = loss(next) - loss(at) - slope;
-    return curvature > 0 ? fmin(most_stretch, -0.5 * slope / curvature) : most_stretch;
-}
-
-typedef struct {
-    double x[FNR_NORMAL_UNKNOWNS];
-    double slope; /* of the loss along it */
-} step;
-
-static bool step_from(const climb *c, const fnr_view_of_pose *v, double lambda, step *out)
-{
-    fnr_normal eq;
-    *out = (step){{0}, 0};
-    fnr_normal_make(v, c->s, &eq);
-    if (!fnr_normal_solve(&eq, fnr_normal_unknowns(v), lambda, out->x)) {
+    const fnr_register_options *o = c->m->opt;
+    const double scale = fnr_pose_scale(from, &c->m->tpl->size), longest = 2 * MARGIN * (double)(1 << c->level);
+    memset(x, 0, FNR_POSE_PARAMETERS * sizeof *x);
+    if (!fnr_normal_solve(eq, c->parameters, lambda, x)) {
         return false;
     }
-    for (int i = 0; i < c->parameters; i++) {
-        out->slope -= 2 * eq.g[i] * out->x[i] / (v->detail.ii + v->detail.n * FNR_NOISE_FLOOR * FNR_NOISE_FLOOR);
-    }
-    return true;
-}
-
-/* The better of the step as it is and stretched. */
-static bool try_step(const climb *c, const fnr_hit *from, const step *st, fnr_hit *best, fnr_error *err)
-{
-    fnr_view_of_pose v;
-    *best = (fnr_hit){.pose = stepped(c, &from->pose, st->x, 1)};
-    if (!look(c, false, best, &v, err)) {
-        return false;
-    }
-    const double stretch = best_stretch(from, best, st->slope);
-    if (stretch > 1.2 || best->detail <= from->detail) {
-        fnr_hit far = {.pose = stepped(c, &from->pose, st->x, stretch)};
-        if (!look(c, false, &far, &v, err)) {
-            return false;
+    if (c->parameters > SCALE && o->scale_min < o->scale_max) {
+        const double lo = log((o->scale_min - FNR_SCALE_SLACK) / scale), hi = log((o->scale_max + FNR_SCALE_SLACK) / scale);
+        if (x[SCALE] < lo || x[SCALE] > hi) {
+            const fnr_normal held = with_scale(eq, c->parameters, x[SCALE] < lo ? lo : hi);
+            if (!fnr_normal_solve(&held, c->parameters, 0, x)) {
+                return false;
+            }
         }
-        *best = far.detail > best->detail ? far : *best;
     }
-    return true;
+    *to = fnr_pose_changed(from, x);
+    *moved_px = fnr_pose_distance(to, from, &c->m->tpl->size);
+    if (!(*moved_px <= longest)) {
+        for (int i = 0; i < c->parameters; i++) {
+            x[i] *= longest / *moved_px;
+        }
+        *to = fnr_pose_changed(from, x);
+        *moved_px = longest;
+    }
+    return isfinite(to->m00 + to->m01);
+}
+
+/* What the step x, which changed g to `then`, says about the curvature along it.  first: about its size in all directions. */
+static void learn(fnr_normal *eq, int size, const double x[FNR_POSE_PARAMETERS], const double then[FNR_POSE_PARAMETERS], bool first)
+{
+    double hx[FNR_POSE_PARAMETERS] = {0}, y[FNR_POSE_PARAMETERS], xhx = 0, xy = 0;
+    for (int i = 0; i < size; i++) {
+        y[i] = eq->g[i] - then[i];
+        xy += x[i] * y[i];
+        for (int j = 0; j < size; j++) {
+            hx[i] += (i >= j ? eq->h[i][j] : eq->h[j][i]) * x[j];
+        }
+        xhx += x[i] * hx[i];
+    }
+    if (!(xy > 0.02 * xhx)) { /* no valley along it */
+        return;
+    }
+    const double by = first ? xy / xhx : 1;
+    for (int i = 0; i < size; i++) {
+        for (int j = 0; j <= i; j++) {
+            eq->h[i][j] = by * (eq->h[i][j] - hx[i] * hx[j] / xhx) + y[i] * y[j] / xy;
+        }
+    }
 }
 
 bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err)
 {
-    climb c = {.m = m, .s = s, .level = level, .parameters = parameters, .win = fnr_window_around(&hit->pose, &m->tpl->size, level, 3)};
-    if (!fnr_scratch_fit(s, (size_t)c.win.w * (size_t)c.win.h, err)) {
-        return false;
-    }
-    if (!fnr_normal_montage(m, level, &c.win, s, err)) {
-        return false;
-    }
+    climb c = {.m = m, .s = s, .level = level, .parameters = parameters, .win = fnr_window_around(&hit->pose, &m->tpl->size, level, MARGIN)};
     fnr_view_of_pose v;
+    fnr_normal eq;
+    if (!fnr_scratch_fit(s, (size_t)c.win.w * (size_t)c.win.h, err) || !fnr_normal_montage(m, level, &c.win, s, err) ||
+        !look(&c, hit, &v, eq.g, err)) {
+        return false;
+    }
+    if (hit->detail > 0) {
+        if (!fnr_normal_rows(m, &v, s, err)) {
+            return false;
+        }
+        fnr_normal_curvature(&v, s, eq.h);
+    }
     double lambda = 1e-3;
-    for (int k = 0; k < MAX_ITERATIONS; k++) {
-        step st;
-        if (!look(&c, true, hit, &v, err)) {
-            return false;
-        }
-        if (!(hit->detail > 0) || !step_from(&c, &v, lambda, &st)) {
+    bool done = !(hit->detail > 0);
+    for (int k = 0; !done && k < MAX_ITERATIONS; k++) {
+        double x[FNR_POSE_PARAMETERS], then[FNR_POSE_PARAMETERS], moved_px;
+        fnr_hit next = {0};
+        if (!step_from(&c, &hit->pose, &eq, lambda, x, &next.pose, &moved_px)) {
             break;
         }
-        fnr_hit next;
-        if (!try_step(&c, hit, &st, &next, err)) {
+        done = moved_px < tolerance_px || lambda > 1e6;
+        if (!look(&c, &next, &v, done ? NULL : then, err)) {
             return false;
         }
-        const double moved = fnr_pose_distance(&next.pose, &hit->pose, &m->tpl->size);
         const bool better = next.detail > hit->detail;
-        *hit = better ? next : *hit;
-        if (moved < tolerance_px || lambda > 1e6) {
-            break;
+        if (!done) {
+            learn(&eq, parameters, x, then, k == 0);
         }
+        if (!done && better) {
+            memcpy(eq.g, then, sizeof eq.g);
+        }
+        *hit = better ? next : *hit;
         lambda *= better ? 0.2 : 10;
     }
     if (v.linear && hit->detail >= 0) { /* the score by which places are compared is that of compressed intensities */

@@ -3,10 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include <gsl/gsl_sort.h>
-
 #include "register/match.h"
 #include "src/core/mem.h"
+#include "src/core/sort.h"
 #include "src/cv/cv.h"
 
 enum { ROUNDS = 12 };
@@ -24,28 +23,57 @@ typedef struct {
 
 typedef struct {
     fnr_point *from, *to; /* NET positions times the nominal scale, so that a rigid fit keeps that scale; IF positions */
-    double *texture, *weight, *residual, *work;
+    double *texture, *weight, *squared; /* squared: of the residual [IF px^2] */
+    float *work;
     size_t n;
 } vectors;
+
+/* Weights of the four pixels around a place a quarter or three quarters of the way from the second to the third. */
+typedef float phases[2][4];
+static const phases cubic = {{-0.0703125f, 0.8671875f, 0.2265625f, -0.0234375f},
+                             {-0.0234375f, 0.2265625f, 0.8671875f, -0.0703125f}};
+static const phases linear = {{0, 0.75f, 0.25f, 0}, {0, 0.25f, 0.75f, 0}};
+
+/* Along one axis, the first of the four pixels around half-pixel i of a window that begins at half-pixel `start`, in a window
+ * that begins two whole pixels before; *late: three quarters of the way, not a quarter. */
+static int taps_of(int start, int i, int *late)
+{
+    const int at = (start & 1) + i; /* half-pixels from the left half of a whole pixel */
+    *late = !(at & 1);
+    return at / 2 + (at & 1);
+}
+
+/* src (w pixels per row) at half its pixel size. */
+static void halve_pixels(const float *src, int w, const phases weights, const fnr_window *half, float *line, float *out)
+{
+    int late;
+    for (int j = 0; j < half->h; j++) {
+        const float *row = src + (size_t)taps_of(half->y, j, &late) * (size_t)w, *c = weights[late];
+        float *o = out + (size_t)j * (size_t)half->w;
+        for (int x = 0; x < w; x++) {
+            line[x] = c[0] * row[x] + c[1] * row[w + x] + c[2] * row[2 * w + x] + c[3] * row[3 * w + x];
+        }
+        for (int i = 0; i < half->w; i++) {
+            const float *p = line + taps_of(half->x, i, &late), *d = weights[late];
+            o[i] = d[0] * p[0] + d[1] * p[1] + d[2] * p[2] + d[3] * p[3];
+        }
+    }
+}
 
 /* The montage at half its pixel size, cubic. */
 static bool enlarge(const fnr_match *m, const fnr_window *half, float *image, float *valid, fnr_error *err)
 {
     const int x = (half->x >> 1) - 2, y = (half->y >> 1) - 2, w = half->w / 2 + 6, h = half->h / 2 + 6;
     const size_t n = (size_t)w * (size_t)h;
-    float *b = fnr_alloc_aligned(2 * n, sizeof *b, "a flow window", err);
+    float *b = fnr_alloc_aligned(2 * n + (size_t)w, sizeof *b, "a flow window", err);
     if (!b) {
         return false;
     }
     fnr_target_window(m->target, 0, x, y, w, h, b, b + n);
-    const fnr_transform to_src = {
-        .m00 = 0.5, .m11 = 0.5, .m02 = (half->x + 0.5) * 0.5 - 0.5 - x, .m12 = (half->y + 0.5) * 0.5 - 0.5 - y};
-    const fnr_view src = fnr_view_f32(b, w, h), src_valid = fnr_view_f32(b + n, w, h);
-    fnr_view dst = fnr_view_f32(image, half->w, half->h), dst_valid = fnr_view_f32(valid, half->w, half->h);
-    const bool ok = fnr_warp_affine(&src, &to_src, FNR_INTERP_CUBIC, FNR_BORDER_REPLICATE, &dst, err) &&
-                    fnr_warp_affine(&src_valid, &to_src, FNR_INTERP_LINEAR, FNR_BORDER_ZERO, &dst_valid, err);
+    halve_pixels(b, w, cubic, half, b + 2 * n, image);
+    halve_pixels(b + n, w, linear, half, b + 2 * n, valid);
     free(b);
-    return ok;
+    return true;
 }
 
 static bool images_new(const fnr_match *m, const fnr_pose *pose, images *im, fnr_error *err)
@@ -97,7 +125,8 @@ static void level_images(images *im, double *top)
 static double slope(const images *im, int x, int y)
 {
     const float *p = im->drawn + (size_t)y * (size_t)im->half.w + (size_t)x;
-    return hypot((double)p[1] - (double)p[-1], (double)p[im->half.w] - (double)p[-im->half.w]);
+    const double dx = (double)p[1] - (double)p[-1], dy = (double)p[im->half.w] - (double)p[-im->half.w];
+    return sqrt(dx * dx + dy * dy);
 }
 
 static void vectors_free(vectors *v)
@@ -105,6 +134,7 @@ static void vectors_free(vectors *v)
     free(v->from);
     free(v->to);
     free(v->texture);
+    free(v->work);
     *v = (vectors){0};
 }
 
@@ -112,14 +142,14 @@ static bool vectors_new(size_t n, vectors *out, fnr_error *err)
 {
     vectors v = {.from = fnr_calloc(n, sizeof *v.from, "flow vectors", err),
                  .to = fnr_calloc(n, sizeof *v.to, "flow vectors", err),
-                 .texture = fnr_calloc(4 * n, sizeof *v.texture, "flow vectors", err)};
-    if (!v.from || !v.to || !v.texture) {
+                 .texture = fnr_calloc(3 * n, sizeof *v.texture, "flow vectors", err),
+                 .work = fnr_calloc(n, sizeof *v.work, "flow vectors", err)};
+    if (!v.from || !v.to || !v.texture || !v.work) {
         vectors_free(&v);
         return false;
     }
     v.weight = v.texture + n;
-    v.residual = v.texture + 2 * n;
-    v.work = v.texture + 3 * n;
+    v.squared = v.texture + 2 * n;
     *out = v;
     return true;
 }
@@ -161,7 +191,8 @@ static void residuals(const fnr_transform *t, vectors *v)
 {
     for (size_t i = 0; i < v->n; i++) {
         const fnr_point q = fnr_transform_apply(t, v->from[i]);
-        v->residual[i] = hypot(q.x - v->to[i].x, q.y - v->to[i].y);
+        const double dx = q.x - v->to[i].x, dy = q.y - v->to[i].y;
+        v->squared[i] = dx * dx + dy * dy;
     }
 }
 
@@ -174,13 +205,13 @@ static bool robust_fit(int model, vectors *v, fnr_transform *t, fnr_error *err)
     for (int k = 0; k < ROUNDS; k++) {
         residuals(t, v);
         for (size_t i = 0; i < v->n; i++) {
-            v->work[i] = v->residual[i];
+            v->work[i] = (float)v->squared[i];
         }
-        gsl_sort(v->work, 1, v->n);
-        const double limit = tukey * fmax(min_spread_px, v->work[v->n / 2] / 1.1774); /* median of a Rayleigh distribution */
+        const double median = sqrt((double)fnr_nth_float(v->work, v->n, v->n / 2));
+        const double limit = tukey * fmax(min_spread_px, median / 1.1774); /* median of a Rayleigh distribution */
         for (size_t i = 0; i < v->n; i++) {
-            const double r = v->residual[i] / limit;
-            v->weight[i] = r < 1 ? v->texture[i] * (1 - r * r) * (1 - r * r) : 0;
+            const double r2 = v->squared[i] / (limit * limit);
+            v->weight[i] = r2 < 1 ? v->texture[i] * (1 - r2) * (1 - r2) : 0;
         }
         if (!fnr_transform_fit((fnr_model_kind)model, v->from, v->to, v->weight, v->n, t, err)) {
             return false;
@@ -195,19 +226,40 @@ static void judge(const vectors *v, fnr_flow_fit *out)
     double all = 0, inside = 0, squares = 0;
     for (size_t i = 0; i < v->n; i++) {
         all += v->texture[i];
-        if (v->residual[i] <= inlier_px) {
+        if (v->squared[i] <= inlier_px * inlier_px) {
             inside += v->texture[i];
-            squares += v->texture[i] * v->residual[i] * v->residual[i];
+            squares += v->texture[i] * v->squared[i];
         }
     }
     out->inliers = all > 0 ? inside / all : 0;
     out->rms_px = inside > 0 ? sqrt(squares / inside) : NAN;
 }
 
+/* The model that explains most of the flow in *im. */
+static bool explain(const fnr_match *m, const fnr_pose *pose, const images *im, vectors *v, fnr_flow_fit *out, fnr_error *err)
+{
+    fnr_transform t;
+    collect(m, pose, im, v);
+    if (v->n < 16) {
+        return fnr_fail(err, FNR_E_NUMERIC, "only %zu flow vectors", v->n);
+    }
+    if (!robust_fit(m->opt->model, v, &t, err)) {
+        return false;
+    }
+    judge(v, out);
+    t.m00 *= m->tpl->size.nominal, t.m01 *= m->tpl->size.nominal;
+    t.m10 *= m->tpl->size.nominal, t.m11 *= m->tpl->size.nominal;
+    t.from = FNR_FRAME_NET;
+    t.to = FNR_FRAME_IF;
+    return fnr_pose_from_transform(&t, &m->tpl->size, &out->pose, err);
+}
+
 bool fnr_flow(const fnr_match *m, const fnr_pose *pose, fnr_flow_fit *out, fnr_error *err)
 {
     images im = {0};
     vectors v = {0};
+    fnr_error why = {0};
+    *out = (fnr_flow_fit){0};
     if (!images_new(m, pose, &im, err)) {
         return false;
     }
@@ -215,24 +267,16 @@ bool fnr_flow(const fnr_match *m, const fnr_pose *pose, fnr_flow_fit *out, fnr_e
     level_images(&im, &top);
     const fnr_view fixed = fnr_view_f32(im.drawn, im.half.w, im.half.h), moving = fnr_view_f32(im.image, im.half.w, im.half.h);
     fnr_view fu = fnr_view_f32(im.u, im.half.w, im.half.h), fv = fnr_view_f32(im.v, im.half.w, im.half.h);
-    bool ok = top > 0 || fnr_fail(err, FNR_E_NUMERIC, "nothing to see under the tile");
-    ok = ok && fnr_cv_flow_dis(&fixed, &moving, 0, top, &fu, &fv, err) &&
-         vectors_new((size_t)(im.half.w / 2 + 1) * (size_t)(im.half.h / 2 + 1), &v, err);
-    if (ok) {
-        fnr_transform t;
-        collect(m, pose, &im, &v);
-        ok = v.n >= 16 || fnr_fail(err, FNR_E_NUMERIC, "only %zu flow vectors", v.n);
-        ok = ok && robust_fit(m->opt->model, &v, &t, err);
-        if (ok) {
-            judge(&v, out);
-            t.m00 *= m->tpl->size.nominal, t.m01 *= m->tpl->size.nominal;
-            t.m10 *= m->tpl->size.nominal, t.m11 *= m->tpl->size.nominal;
-            t.from = FNR_FRAME_NET;
-            t.to = FNR_FRAME_IF;
-            ok = fnr_pose_from_transform(&t, &m->tpl->size, &out->pose, err);
-        }
-    }
+    out->found = top > 0 && fnr_cv_flow_dis(&fixed, &moving, 0, top, &fu, &fv, &why) &&
+                 vectors_new((size_t)(im.half.w / 2 + 1) * (size_t)(im.half.h / 2 + 1), &v, &why) &&
+                 explain(m, pose, &im, &v, out, &why);
     vectors_free(&v);
     free(im.block);
-    return ok;
+    if (why.code != FNR_OK && why.code != FNR_E_NUMERIC) {
+        if (err) {
+            *err = why;
+        }
+        return false;
+    }
+    return true;
 }

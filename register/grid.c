@@ -81,13 +81,13 @@ bool fnr_grid_halve(const fnr_grid *src, fnr_grid *dst, fnr_error *err)
 }
 
 /* Value at which half of the samples' summed excess over `background` is reached; samples are sorted upwards. */
-static double weighted_median_excess(const float *samples, size_t first, size_t n, double background)
+static double weighted_median_excess(const float *samples, size_t n, double background)
 {
     double total = 0, sum = 0;
-    for (size_t i = first; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         total += (double)samples[i] - background;
     }
-    for (size_t i = first; i < n; i++) {
+    for (size_t i = 0; i < n; i++) {
         sum += (double)samples[i] - background;
         if (sum >= 0.5 * total) {
             return (double)samples[i] - background;
@@ -96,6 +96,20 @@ static double weighted_median_excess(const float *samples, size_t first, size_t 
     return 0;
 }
 
+/* Moves the samples above `limit` to the front; returns how many there are. */
+static size_t keep_above(float *samples, size_t n, double limit)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        const float v = samples[i];
+        samples[i] = samples[kept];
+        samples[kept] = v;
+        kept += (double)v > limit;
+    }
+    return kept;
+}
+
+/* Only the few samples above the noise are sorted. */
 fnr_compression fnr_compression_fit(float *samples, size_t n, double knee_factor)
 {
     const double noise_limit = 4.0; /* standard deviations of the background */
@@ -103,14 +117,11 @@ fnr_compression fnr_compression_fit(float *samples, size_t n, double knee_factor
     if (n == 0) {
         return c;
     }
-    fnr_sort_floats(samples, n);
-    c.background = (double)samples[n / 2];
-    const double noise = c.background - (double)samples[(size_t)(0.159 * (double)n)];
-    size_t first = n / 2;
-    while (first < n && !((double)samples[first] > c.background + noise_limit * noise)) {
-        first++;
-    }
-    const double typical = first < n ? weighted_median_excess(samples, first, n, c.background) : noise;
+    c.background = (double)fnr_nth_float(samples, n, n / 2);
+    const double noise = c.background - (double)fnr_nth_float(samples, n, (size_t)(0.159 * (double)n));
+    const size_t above = keep_above(samples, n, c.background + noise_limit * noise);
+    fnr_sort_floats(samples, above);
+    const double typical = above > 0 ? weighted_median_excess(samples, above, c.background) : noise;
     if (typical > 0) {
         c.knee = knee_factor * typical;
     }

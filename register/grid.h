@@ -14,6 +14,12 @@ typedef struct {
 bool fnr_grid_new(fnr_grid *g, int w, int h, const char *what, fnr_error *err); /* not zeroed */
 void fnr_grid_free(fnr_grid *g);
 
+/* Rows of w pixels that a thread should work on at a time: for fewer, waiting for each other would cost more than is gained. */
+static inline int fnr_band_rows(int w)
+{
+    return w < 1 << 16 ? (1 << 16) / (w > 0 ? w : 1) : 1;
+}
+
 /* Row y of plane (0, 0) of a view of any dtype, as floats. */
 void fnr_grid_read_row(const fnr_view *v, int y, float *row);
 

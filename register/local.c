@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "src/cv/cv.h"
+#include "register/blur.h"
 
 /* Standard deviation of the neighbourhood whose mean is taken away and whose gain is its own, about a sheath's thickness; measured in
  * README.md.  Levels whose pixels are too large for it take one mean from all. */
@@ -28,37 +28,49 @@ bool fnr_local_is_linear(const fnr_match *m, int level)
     return level == 0 && fnr_local_sd_px(m, level) > 0;
 }
 
-bool fnr_local_blur(const fnr_window *win, double sd, float *px, fnr_error *err)
+static void centre_by_one_mean(const fnr_scratch *s, size_t n, float *x)
 {
-    const fnr_view src = fnr_view_f32(px, win->w, win->h);
-    fnr_view dst = src;
-    return fnr_cv_blur(&src, sd, &dst, err);
+    const fnr_sums sums = fnr_sums_of(s->weight, x, x, n);
+    const float mean = sums.n > 0 ? (float)(sums.t / sums.n) : 0;
+    for (size_t k = 0; k < n; k++) {
+        x[k] = s->weight[k] > 0 ? x[k] - mean : 0;
+    }
 }
 
-/* x -= its weighted mean around each pixel; 0 where there is no weight.  sd 0: one mean. */
 bool fnr_local_centre(const fnr_window *win, const fnr_scratch *s, double sd, float *x, fnr_error *err)
 {
     const size_t n = (size_t)win->w * (size_t)win->h;
     if (sd == 0) {
-        double sum = 0, mass = 0;
-        for (size_t k = 0; k < n; k++) {
-            sum += (double)s->weight[k] * (double)x[k];
-            mass += (double)s->weight[k];
-        }
-        const float mean = mass > 0 ? (float)(sum / mass) : 0;
-        for (size_t k = 0; k < n; k++) {
-            x[k] = s->weight[k] > 0 ? x[k] - mean : 0;
-        }
+        centre_by_one_mean(s, n, x);
         return true;
     }
     for (size_t k = 0; k < n; k++) {
         s->work[k] = s->weight[k] * x[k];
     }
-    if (!fnr_local_blur(win, sd, s->work, err)) {
+    if (!fnr_blur(s->work, win->w, win->h, sd, s->room, err)) {
         return false;
     }
     for (size_t k = 0; k < n; k++) {
-        x[k] = s->weight[k] > 0 ? x[k] - s->work[k] / s->mass[k] : 0;
+        x[k] = s->weight[k] > 0 ? x[k] - s->room[k] / s->mass[k] : 0;
+    }
+    return true;
+}
+
+bool fnr_local_centre_back(const fnr_window *win, const fnr_scratch *s, double sd, float *x, fnr_error *err)
+{
+    const size_t n = (size_t)win->w * (size_t)win->h;
+    if (sd == 0) { /* one mean: its own adjoint */
+        centre_by_one_mean(s, n, x);
+        return true;
+    }
+    for (size_t k = 0; k < n; k++) {
+        s->work[k] = s->weight[k] > 0 ? s->weight[k] * x[k] / s->mass[k] : 0;
+    }
+    if (!fnr_blur(s->work, win->w, win->h, sd, s->room, err)) {
+        return false;
+    }
+    for (size_t k = 0; k < n; k++) {
+        x[k] -= s->room[k];
     }
     return true;
 }
@@ -67,9 +79,8 @@ bool fnr_local_centre(const fnr_window *win, const fnr_scratch *s, double sd, fl
 static bool local_squares(const fnr_window *win, const fnr_scratch *s, double sd, size_t n, fnr_error *err)
 {
     memcpy(s->weight, s->valid, n * sizeof *s->weight);
-    memcpy(s->mass, s->valid, n * sizeof *s->mass);
     memcpy(s->image, s->value, n * sizeof *s->image);
-    if (!fnr_local_blur(win, sd, s->mass, err) || !fnr_local_centre(win, s, sd, s->image, err)) {
+    if (!fnr_blur(s->weight, win->w, win->h, sd, s->mass, err) || !fnr_local_centre(win, s, sd, s->image, err)) {
         return false;
     }
     for (size_t k = 0; k < n; k++) {
@@ -92,54 +103,72 @@ bool fnr_local_trust(const fnr_window *win, const fnr_scratch *s, double sd, fnr
     if (!(sum > 0)) { /* flat: all alike */
         return true;
     }
-    if (!fnr_local_blur(win, sd, s->image, err)) {
+    if (!fnr_blur(s->image, win->w, win->h, sd, s->room, err)) {
         return false;
     }
     const float half = (float)(half_trust * sum / count);
     for (size_t k = 0; k < n; k++) {
-        s->valid[k] *= half / (half + s->image[k]);
+        s->valid[k] = s->valid[k] > 0 ? half / (half + s->room[k] / s->mass[k]) : 0;
     }
     return true;
 }
 
 bool fnr_local_gain(const fnr_scratch *s, double sd, fnr_view_of_pose *v, fnr_error *err)
 {
-    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
+    const int w = v->win.w, h = v->win.h;
+    const size_t n = (size_t)w * (size_t)h;
     const float usual = v->detail.tt > 0 ? (float)fmax(0, v->detail.ti / v->detail.tt) : 0;
     const float floor = (float)(gain_prior * v->detail.tt / fmax(v->detail.n, 1)) + 1e-12f;
-    double left = 0;
     for (size_t k = 0; k < n; k++) {
-        const float wt = s->weight[k] * s->drawn[k];
-        s->gain[k] = wt * s->image[k];
-        s->energy[k] = wt * s->drawn[k];
+        s->work[k] = s->weight[k] * s->drawn[k] * s->image[k];
+        s->room[k] = s->weight[k] * s->drawn[k] * s->drawn[k];
     }
-    if (!fnr_local_blur(&v->win, sd, s->gain, err) || !fnr_local_blur(&v->win, sd, s->energy, err)) {
+    if (!fnr_blur(s->work, w, h, sd, s->gain, err) || !fnr_blur(s->room, w, h, sd, s->energy, err)) {
         return false;
     }
     for (size_t k = 0; k < n; k++) {
         s->energy[k] += floor;
-        s->gain[k] = fmaxf(0, (s->gain[k] + usual * floor) / s->energy[k]);
-        const double r = (double)s->image[k] - (double)s->gain[k] * (double)s->drawn[k];
-        left += (double)s->weight[k] * r * r;
+        const float gain = (s->gain[k] + usual * floor) / s->energy[k];
+        s->gain[k] = gain > 0 ? gain : 0;
+        s->work[k] = s->image[k] - s->gain[k] * s->drawn[k];
     }
+    const double left = fnr_sums_of(s->weight, s->work, s->work, n).tt;
     v->match = sqrt(fmax(0, 1 - left / (v->detail.ii + v->detail.n * FNR_NOISE_FLOOR * FNR_NOISE_FLOOR)));
     return true;
 }
 
+/* What the whole tile's gain adds to the blurred x everywhere: the local gain is a regression under the Gaussian and a constant. */
+static float from_all(const float *x, size_t n, const fnr_view_of_pose *v)
+{
+    double sum = 0;
+    for (size_t k = 0; k < n; k++) {
+        sum += (double)x[k];
+    }
+    return (float)(gain_prior * sum / fmax(v->detail.n, 1));
+}
+
 bool fnr_local_pull(const fnr_scratch *s, double sd, const fnr_view_of_pose *v, fnr_error *err)
 {
-    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
+    const int w = v->win.w, h = v->win.h;
+    const size_t n = (size_t)w * (size_t)h;
     for (size_t k = 0; k < n; k++) {
-        const float r = s->image[k] - s->gain[k] * s->drawn[k], u = s->gain[k] > 0 ? s->weight[k] * r * s->drawn[k] / s->energy[k] : 0;
-        s->pull[k] = u;
-        s->work[k] = s->gain[k] * u;
+        const float r = s->image[k] - s->gain[k] * s->drawn[k];
+        s->work[k] = s->gain[k] > 0 ? s->weight[k] * r * s->drawn[k] / s->energy[k] : 0;
     }
-    if (!fnr_local_blur(&v->win, sd, s->pull, err) || !fnr_local_blur(&v->win, sd, s->work, err)) {
+    const float u_all = from_all(s->work, n, v);
+    if (!fnr_blur(s->work, w, h, sd, s->pull, err)) {
+        return false;
+    }
+    for (size_t k = 0; k < n; k++) {
+        s->work[k] *= s->gain[k];
+    }
+    const float gu_all = from_all(s->work, n, v);
+    if (!fnr_blur(s->work, w, h, sd, s->room, err)) {
         return false;
     }
     for (size_t k = 0; k < n; k++) {
         const float r = s->image[k] - s->gain[k] * s->drawn[k];
-        s->pull[k] = s->gain[k] * r + s->image[k] * s->pull[k] - 2 * s->drawn[k] * s->work[k];
+        s->pull[k] = s->gain[k] * r + s->image[k] * (s->pull[k] + u_all) - 2 * s->drawn[k] * (s->room[k] + gu_all);
     }
     return true;
 }

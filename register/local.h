@@ -12,11 +12,11 @@
 double fnr_local_sd_px(const fnr_match *m, int level);     /* 0: one mean and one gain for the whole tile */
 bool fnr_local_is_linear(const fnr_match *m, int level); /* intensities as they are, local gain and weights */
 
-/* In place, win->w x win->h. */
-bool fnr_local_blur(const fnr_window *win, double sd, float *px, fnr_error *err);
-
 /* x -= its weighted mean around each pixel; 0 where there is no weight.  sd 0: one mean.  s->mass: the blurred weight. */
 bool fnr_local_centre(const fnr_window *win, const fnr_scratch *s, double sd, float *x, fnr_error *err);
+
+/* The adjoint of it: sum w centre(a) b = sum w a centre_back(b). */
+bool fnr_local_centre_back(const fnr_window *win, const fnr_scratch *s, double sd, float *x, fnr_error *err);
 
 /* valid *= how much a pixel counts, in (0, 1], from the montage in value. */
 bool fnr_local_trust(const fnr_window *win, const fnr_scratch *s, double sd, fnr_error *err);

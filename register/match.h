@@ -28,12 +28,15 @@ typedef struct {
 /* Normalised cross-correlation in [-1, 1]; 0 when there is nothing to correlate. */
 double fnr_sums_score(const fnr_sums *s);
 
+/* The sums over n pixels, in an order that depends on nothing else. */
+fnr_sums fnr_sums_of(const float *weight, const float *t, const float *i, size_t n);
+
 /* Buffers for one window; grows as needed. */
 typedef struct {
     size_t capacity;
     float *block;                                    /* owned */
     float *value, *valid, *drawn, *weight, *gx, *gy; /* capacity floats each */
-    float *image, *mass, *work, *gain, *energy, *pull, *row[FNR_POSE_PARAMETERS]; /* of normal.h */
+    float *image, *mass, *work, *room, *gain, *energy, *pull, *row[FNR_POSE_PARAMETERS]; /* of normal.h */
 } fnr_scratch;
 bool fnr_scratch_fit(fnr_scratch *s, size_t pixels, fnr_error *err);
 void fnr_scratch_free(fnr_scratch *s);
@@ -59,25 +62,28 @@ bool fnr_refine_shift(const fnr_match *m, int level, int reach, fnr_hit *hit, fn
  * scales, until a step moves the tile by less than `tolerance_px` [IF px]; never makes it worse. */
 bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err);
 
-/* --- sharpness.c: a montage may be blurrier than the one the network learnt from (wide field instead of deconvolved).  Matched
- * against the sharp prediction, its compressed rings look larger than they are, and the scale comes out too large.  Finds the blur
- * of the prediction under which hit scores best, and refits hit under it.  *blurred is used by m afterwards and owned by the caller
- * (all zero when no blur helps). */
-bool fnr_match_sharpness(fnr_match *m, const fnr_view *prediction, fnr_hit *hit, fnr_template *blurred, double *blur_px, fnr_error *err);
-
 /* --- uncertainty.c: covariance of {centre x, y [IF px], rotation [rad], log scale} at a fitted pose, from the residuals themselves.
  * *determined is false when the content does not fix all four. */
 bool fnr_pose_covariance(const fnr_match *m, const fnr_pose *pose, double cov[16], bool *determined, fnr_error *err);
 
 /* --- flow.c */
 typedef struct {
+    bool found;     /* false: no texture to stand on, and nothing else is filled */
     fnr_pose pose;  /* robust fit of the flow */
     double inliers; /* weighted fraction of vectors within 1 IF px of it */
     double rms_px;  /* of those, weighted [IF px] */
 } fnr_flow_fit;
-/* Residual optical flow between the tile drawn under `pose` and the montage, at half an IF pixel, and the model that explains it.
- * False with FNR_E_NUMERIC when the flow has no texture to stand on. */
+/* Residual optical flow between the tile drawn under `pose` and the montage, at half an IF pixel, and the model that explains it. */
 bool fnr_flow(const fnr_match *m, const fnr_pose *pose, fnr_flow_fit *out, fnr_error *err);
+
+/* --- sharpness.c: the fit on the montage's own pixels, under the blur of the prediction that suits the montage.
+ *
+ * A montage may be blurrier than the one the network learnt from (wide field instead of deconvolved).  Matched against the sharp
+ * prediction, its rings look larger than they are, and the scale comes out too large.  Fits hit under no blur and under more and more,
+ * as long as that gains (or under m->opt->blur_px alone, when it is known), and keeps the best.  *blurred is used by m afterwards and
+ * owned by the caller (all zero when no blur helps).  flow (NULL: not wanted): of that tile around hit as it came. */
+bool fnr_match_sharpness(fnr_match *m, const fnr_view *prediction, fnr_hit *hit, fnr_template *blurred, double *blur_px, fnr_flow_fit *flow,
+                         fnr_error *err);
 
 /* --- content.c */
 typedef struct {

@@ -1,14 +1,15 @@
-/* The linear least-squares problem behind one step of the fit. */
+/* The tile under a pose beside the montage, and the derivatives of what they do not share. */
 #include "register/normal.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "register/blur.h"
 #include "register/local.h"
 
-bool fnr_normal_solve(const fnr_normal *n, int size, double lambda, double x[FNR_NORMAL_UNKNOWNS])
+bool fnr_normal_solve(const fnr_normal *n, int size, double lambda, double x[FNR_POSE_PARAMETERS])
 {
-    double l[FNR_NORMAL_UNKNOWNS][FNR_NORMAL_UNKNOWNS] = {{0}};
+    double l[FNR_POSE_PARAMETERS][FNR_POSE_PARAMETERS] = {{0}};
     for (int i = 0; i < size; i++) {
         for (int j = 0; j <= i; j++) {
             double sum = n->h[i][j] * (i == j ? 1 + lambda : 1);
@@ -55,19 +56,104 @@ static void position_derivatives(const fnr_pose *p, double dx, double dy, double
     du[5] = v, dv[5] = u;
 }
 
-static fnr_sums sums_of(const float *weight, const float *t, const float *i, size_t n)
+bool fnr_normal_montage(const fnr_match *m, int level, const fnr_window *win, const fnr_scratch *s, fnr_error *err)
 {
-    fnr_sums s = {0};
-    for (size_t k = 0; k < n; k++) {
-        const double w = weight[k], a = t[k], b = i[k];
-        s.n += w;
-        s.t += w * a;
-        s.i += w * b;
-        s.tt += w * a * a;
-        s.ii += w * b * b;
-        s.ti += w * a * b;
+    fnr_target_window(m->target, level, win->x, win->y, win->w, win->h, s->value, s->valid);
+    if (!fnr_local_is_linear(m, level)) {
+        return true;
     }
-    return s;
+    fnr_target_linear(m->target, win->x, win->y, win->w, win->h, s->value);
+    return fnr_local_trust(win, s, fnr_local_sd_px(m, level), err);
+}
+
+static void draw(const fnr_match *m, const fnr_scratch *s, bool slopes, const fnr_view_of_pose *v)
+{
+    if (v->linear) {
+        fnr_template_draw_linear(m->tpl, &v->pose, &v->win, s->drawn, s->weight, slopes ? s->gx : NULL, slopes ? s->gy : NULL);
+    } else if (slopes) {
+        fnr_template_draw_gradient(m->tpl, &v->pose, &v->win, s->drawn, s->weight, s->gx, s->gy);
+    } else {
+        fnr_template_draw(m->tpl, &v->pose, &v->win, s->drawn, s->weight);
+    }
+}
+
+/* weight times valid; how much of the tile lies on the montage. */
+static void cover(const fnr_scratch *s, size_t n, fnr_view_of_pose *v)
+{
+    double area = 0, there = 0;
+    for (size_t k = 0; k < n; k++) {
+        const float w = s->weight[k];
+        area += (double)w;
+        there += (double)(s->valid[k] > 0 ? w : 0);
+        s->weight[k] = w * s->valid[k];
+    }
+    v->overlap = area > 0 ? there / area : 0;
+}
+
+/* One gain for the whole tile. */
+static void common_gain(const fnr_scratch *s, bool slopes, size_t n, fnr_view_of_pose *v)
+{
+    const float gain = v->detail.tt > 0 ? (float)(v->detail.ti / v->detail.tt) : 0;
+    v->match = fnr_sums_score(&v->detail);
+    for (size_t k = 0; slopes && k < n; k++) {
+        s->gain[k] = gain;
+        s->pull[k] = gain * (s->image[k] - gain * s->drawn[k]);
+    }
+}
+
+bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool slopes, fnr_view_of_pose *v, fnr_error *err)
+{
+    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
+    const double sd = fnr_local_sd_px(m, v->level);
+    v->linear = fnr_local_is_linear(m, v->level);
+    draw(m, s, slopes, v);
+    cover(s, n, v);
+    if (!v->linear) {
+        v->global = fnr_sums_of(s->weight, s->drawn, s->value, n);
+    }
+    if (sd == 0 && !slopes) { /* the score takes one mean away by itself */
+        v->detail = v->global;
+        v->match = fnr_sums_score(&v->detail);
+        return true;
+    }
+    memcpy(s->image, s->value, n * sizeof *s->image);
+    if ((sd > 0 && !fnr_blur(s->weight, v->win.w, v->win.h, sd, s->mass, err)) ||
+        !fnr_local_centre(&v->win, s, sd, s->image, err) || !fnr_local_centre(&v->win, s, sd, s->drawn, err)) {
+        return false;
+    }
+    v->detail = fnr_sums_of(s->weight, s->drawn, s->image, n);
+    if (!v->linear) {
+        common_gain(s, slopes, n, v);
+    } else if (!fnr_local_gain(s, sd, v, err) || (slopes && !fnr_local_pull(s, sd, v, err))) {
+        return false;
+    }
+    return !slopes || fnr_local_centre_back(&v->win, s, sd, s->pull, err);
+}
+
+/* The derivatives of a position are linear along a row of pixels, so four sums per row are enough. */
+void fnr_normal_gradient(const fnr_view_of_pose *v, const fnr_scratch *s, double g[FNR_POSE_PARAMETERS])
+{
+    memset(g, 0, FNR_POSE_PARAMETERS * sizeof *g);
+    const double x0 = fnr_level_to_full(v->win.x, v->level) - v->pose.cx, step = (double)(1 << v->level);
+    for (int j = 0; j < v->win.h; j++) {
+        const size_t first = (size_t)j * (size_t)v->win.w;
+        double x = 0, y = 0, xi = 0, yi = 0; /* sums of w pull times gx, gy, gx i, gy i */
+        for (int i = 0; i < v->win.w; i++) {
+            const size_t k = first + (size_t)i;
+            const float p = s->weight[k] * s->pull[k], px = p * s->gx[k], py = p * s->gy[k];
+            x += (double)px;
+            y += (double)py;
+            xi += (double)(px * (float)i);
+            yi += (double)(py * (float)i);
+        }
+        double du[2][FNR_POSE_PARAMETERS], dv[2][FNR_POSE_PARAMETERS]; /* at the row's first pixel and the next */
+        const double dy = fnr_level_to_full(v->win.y + j, v->level) - v->pose.cy;
+        position_derivatives(&v->pose, x0, dy, du[0], dv[0]);
+        position_derivatives(&v->pose, x0 + step, dy, du[1], dv[1]);
+        for (int q = 0; q < v->parameters; q++) {
+            g[q] += du[0][q] * x + (du[1][q] - du[0][q]) * xi + dv[0][q] * y + (dv[1][q] - dv[0][q]) * yi;
+        }
+    }
 }
 
 static void fill_rows(const fnr_view_of_pose *v, const fnr_scratch *s)
@@ -85,86 +171,47 @@ static void fill_rows(const fnr_view_of_pose *v, const fnr_scratch *s)
     }
 }
 
-bool fnr_normal_montage(const fnr_match *m, int level, const fnr_window *win, const fnr_scratch *s, fnr_error *err)
-{
-    fnr_target_window(m->target, level, win->x, win->y, win->w, win->h, s->value, s->valid);
-    if (!fnr_local_is_linear(m, level)) {
-        return true;
-    }
-    fnr_target_linear(m->target, win->x, win->y, win->w, win->h, s->value);
-    return fnr_local_trust(win, s, fnr_local_sd_px(m, level), err);
-}
-
-static void draw(const fnr_match *m, const fnr_scratch *s, bool rows, const fnr_view_of_pose *v)
-{
-    if (v->linear) {
-        fnr_template_draw_linear(m->tpl, &v->pose, &v->win, s->drawn, s->weight, rows ? s->gx : NULL, rows ? s->gy : NULL);
-    } else if (rows) {
-        fnr_template_draw_gradient(m->tpl, &v->pose, &v->win, s->drawn, s->weight, s->gx, s->gy);
-    } else {
-        fnr_template_draw(m->tpl, &v->pose, &v->win, s->drawn, s->weight);
-    }
-}
-
-/* One gain for the whole tile. */
-static void common_gain(const fnr_scratch *s, bool rows, size_t n, fnr_view_of_pose *v)
-{
-    const float gain = v->detail.tt > 0 ? (float)(v->detail.ti / v->detail.tt) : 0;
-    v->match = fnr_sums_score(&v->detail);
-    for (size_t k = 0; rows && k < n; k++) {
-        s->gain[k] = gain;
-        s->pull[k] = gain * (s->image[k] - gain * s->drawn[k]);
-    }
-}
-
-static bool centre_rows(const fnr_view_of_pose *v, const fnr_scratch *s, double sd, fnr_error *err)
+bool fnr_normal_rows(const fnr_match *m, const fnr_view_of_pose *v, const fnr_scratch *s, fnr_error *err)
 {
     fill_rows(v, s);
     for (int q = 0; q < v->parameters; q++) {
-        if (!fnr_local_centre(&v->win, s, sd, s->row[q], err)) {
+        if (!fnr_local_centre(&v->win, s, fnr_local_sd_px(m, v->level), s->row[q], err)) {
             return false;
         }
     }
     return true;
 }
 
-/* weight times valid; the images as they are; their sums. */
-static void look(const fnr_scratch *s, size_t n, fnr_view_of_pose *v)
+static double dot(const float *a, const float *b, size_t n)
 {
-    double area = 0, there = 0;
-    for (size_t k = 0; k < n; k++) {
-        area += (double)s->weight[k];
-        there += s->valid[k] > 0 ? (double)s->weight[k] : 0;
-        s->weight[k] *= s->valid[k];
-        s->mass[k] = s->weight[k];
-        s->image[k] = s->value[k];
+    enum { LANES = 4 };
+    double sum[LANES] = {0};
+    const size_t whole = n - n % LANES;
+    for (size_t k = 0; k < whole; k += LANES) {
+        for (size_t l = 0; l < LANES; l++) {
+            sum[l] += (double)(a[k + l] * b[k + l]);
+        }
     }
-    v->global = sums_of(s->weight, s->drawn, s->value, n);
-    v->overlap = area > 0 ? there / area : 0;
+    for (size_t k = whole; k < n; k++) {
+        sum[0] += (double)(a[k] * b[k]);
+    }
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
 }
 
-bool fnr_normal_view(const fnr_match *m, const fnr_scratch *s, bool rows, fnr_view_of_pose *v, fnr_error *err)
+void fnr_normal_curvature(const fnr_view_of_pose *v, const fnr_scratch *s, double h[FNR_POSE_PARAMETERS][FNR_POSE_PARAMETERS])
 {
     const size_t n = (size_t)v->win.w * (size_t)v->win.h;
-    const double sd = fnr_local_sd_px(m, v->level);
-    v->linear = fnr_local_is_linear(m, v->level);
-    draw(m, s, rows, v);
-    look(s, n, v);
-    if (sd == 0 && !rows) { /* the score takes one mean away by itself */
-        v->detail = v->global;
-        v->match = fnr_sums_score(&v->detail);
-        return true;
+    const double gain = v->linear ? 0 : (double)s->gain[0], energy = gain * gain * v->detail.tt;
+    double common[FNR_POSE_PARAMETERS] = {0};
+    for (int a = 0; a < v->parameters; a++) {
+        for (size_t k = 0; k < n; k++) {
+            s->work[k] = s->weight[k] * s->gain[k] * s->gain[k] * s->row[a][k];
+        }
+        common[a] = energy > 0 ? dot(s->work, s->drawn, n) : 0;
+        for (int b = 0; b <= a; b++) {
+            h[a][b] = dot(s->work, s->row[b], n) - (energy > 0 ? common[a] * common[b] / energy : 0);
+        }
     }
-    if ((sd > 0 && !fnr_local_blur(&v->win, sd, s->mass, err)) || !fnr_local_centre(&v->win, s, sd, s->image, err) ||
-        !fnr_local_centre(&v->win, s, sd, s->drawn, err) || (rows && !centre_rows(v, s, sd, err))) {
-        return false;
-    }
-    v->detail = sums_of(s->weight, s->drawn, s->image, n);
-    if (!v->linear) {
-        common_gain(s, rows, n, v);
-        return true;
-    }
-    return fnr_local_gain(s, sd, v, err) && (!rows || fnr_local_pull(s, sd, v, err));
 }
 
 bool fnr_normal_project(const fnr_match *m, const fnr_view_of_pose *v, const fnr_scratch *s, fnr_error *err)
@@ -176,37 +223,12 @@ bool fnr_normal_project(const fnr_match *m, const fnr_view_of_pose *v, const fnr
             s->row[q][k] *= s->gain[k];
             s->work[k] = s->weight[k] * s->drawn[k] * s->row[q][k];
         }
-        if (v->linear && !fnr_local_blur(&v->win, sd, s->work, err)) {
+        if (v->linear && !fnr_blur(s->work, v->win.w, v->win.h, sd, s->room, err)) {
             return false;
         }
         for (size_t k = 0; v->linear && k < n; k++) {
-            s->row[q][k] -= s->drawn[k] * s->work[k] / s->energy[k];
+            s->row[q][k] -= s->drawn[k] * s->room[k] / s->energy[k];
         }
     }
     return true;
-}
-
-void fnr_normal_make(const fnr_view_of_pose *v, const fnr_scratch *s, fnr_normal *eq)
-{
-    const size_t n = (size_t)v->win.w * (size_t)v->win.h;
-    const int size = fnr_normal_unknowns(v), p = v->parameters;
-    memset(eq, 0, sizeof *eq);
-    for (size_t k = 0; k < n; k++) {
-        const double w = s->weight[k], gain = s->gain[k];
-        double row[FNR_NORMAL_UNKNOWNS];
-        if (w <= 0) {
-            continue;
-        }
-        for (int q = 0; q < p; q++) {
-            row[q] = gain * (double)s->row[q][k];
-            eq->g[q] += w * (double)s->row[q][k] * (double)s->pull[k];
-        }
-        row[p] = s->drawn[k];
-        eq->g[p] += w * row[p] * ((double)s->image[k] - gain * row[p]);
-        for (int i = 0; i < size; i++) {
-            for (int j = 0; j <= i; j++) {
-                eq->h[i][j] += w * row[i] * row[j];
-            }
-        }
-    }
 }

@@ -99,10 +99,12 @@ static int compare_hits(const void *a, const void *b)
     return p->pose.cx != q->pose.cx ? (p->pose.cx < q->pose.cx ? -1 : 1) : (p->pose.cy > q->pose.cy) - (p->pose.cy < q->pose.cy);
 }
 
-/* Two poses mean the same match when their tiles nearly coincide: mean distance below a tenth of the tile's mean side. */
+/* Two poses mean the same match when their tiles nearly coincide: mean distance below a tenth of the tile's mean side.  The distance of
+ * the centres, at once known, is never larger than the mean distance. */
 static bool same_match(const fnr_pose *a, const fnr_pose *b, const fnr_tile_size *s)
 {
-    return fnr_pose_distance(a, b, s) < 0.05 * (s->w + s->h) * s->nominal;
+    const double near = 0.05 * (s->w + s->h) * s->nominal, dx = a->cx - b->cx, dy = a->cy - b->cy;
+    return dx * dx + dy * dy < near * near && fnr_pose_distance(a, b, s) < near;
 }
 
 /* Best first, one per distinct match, at most `keep`. */
@@ -207,39 +209,26 @@ static bool measure_uncertainty(const fnr_match *m, const fnr_pose *pose, fnr_re
 }
 
 /* Fits that begin this close to each other end at the same place: what they look at is four pixels wide (normal.c). */
-static const double same_basin_px = 0.3;
+static const double same_basin_px = 1.0;
 
-/* Residual flow around the best hit: kept when it scores better; its agreement with the final pose is reported. */
-static bool settle(const fnr_match *m, fnr_hit *hit, fnr_registration *out, fnr_error *err)
+/* Fits from where the flow points too, when that is elsewhere: kept when it matches better.  The flow's agreement with the final pose is
+ * reported. */
+static bool settle(const fnr_match *m, const fnr_flow_fit *flow, fnr_hit *hit, fnr_registration *out, fnr_error *err)
 {
-    fnr_scratch s = {0};
-    fnr_flow_fit fit;
-    fnr_error flow_error = {0};
-    const int parameters = fnr_pose_parameter_count(m->opt->model);
+    const fnr_tile_size *size = &m->tpl->size;
     bool ok = true;
-    out->flow_inliers = out->flow_rms_px = out->flow_apart_px = NAN;
-    bool flowed = false, settled = false; /* settled: the fit has ended at *hit already */
-    if (fnr_flow(m, &hit->pose, &fit, &flow_error)) {
-        fnr_hit moved = {.pose = fit.pose};
-        out->flow_inliers = fit.inliers;
-        out->flow_rms_px = fit.rms_px;
-        flowed = true;
-        ok = fnr_fine(m, 0, parameters, 1e-4, &moved, &s, err);
-        settled = ok && (moved.detail > hit->detail || fnr_pose_distance(&moved.pose, &hit->pose, &m->tpl->size) < same_basin_px);
-        if (settled) {
-            *hit = moved;
+    if (flow->found) {
+        out->flow_inliers = flow->inliers;
+        out->flow_rms_px = flow->rms_px;
+        if (fnr_pose_distance(&flow->pose, &hit->pose, size) >= same_basin_px) {
+            fnr_scratch s = {0};
+            fnr_hit moved = {.pose = flow->pose};
+            ok = fnr_fine(m, 0, fnr_pose_parameter_count(m->opt->model), 1e-4, &moved, &s, err);
+            *hit = ok && moved.detail > hit->detail ? moved : *hit;
+            fnr_scratch_free(&s);
         }
-    } else if (flow_error.code != FNR_E_NUMERIC) {
-        ok = false;
-        if (err) {
-            *err = flow_error;
-        }
+        out->flow_apart_px = fnr_pose_distance(&flow->pose, &hit->pose, size);
     }
-    ok = ok && (settled || fnr_fine(m, 0, parameters, 1e-4, hit, &s, err));
-    if (ok && flowed) {
-        out->flow_apart_px = fnr_pose_distance(&fit.pose, &hit->pose, &m->tpl->size);
-    }
-    fnr_scratch_free(&s);
     return ok && measure_uncertainty(m, &hit->pose, out, err);
 }
 
@@ -274,6 +263,7 @@ static bool report(const fnr_match *m, const fnr_hit *hits, size_t n, fnr_regist
 static bool match_tile(fnr_match *m, const fnr_view *prediction, fnr_registration *out, fnr_error *err)
 {
     fnr_template blurred = {0};
+    fnr_flow_fit flow;
     fnr_hit *hits = NULL;
     size_t n = 0;
     if (!search(m, &hits, &n, err)) {
@@ -284,7 +274,7 @@ static bool match_tile(fnr_match *m, const fnr_view *prediction, fnr_registratio
         give_up(out, FNR_DOUBTFUL, "no place in the montage resembles the prediction", 0, 0);
     } else {
         m->local = true;
-        ok = fnr_match_sharpness(m, prediction, &hits[0], &blurred, &out->blur_px, err) && settle(m, &hits[0], out, err) &&
+        ok = fnr_match_sharpness(m, prediction, &hits[0], &blurred, &out->blur_px, &flow, err) && settle(m, &flow, &hits[0], out, err) &&
              report(m, hits, n, out, err);
     }
     fnr_template_free(&blurred);
@@ -363,7 +353,7 @@ bool fnr_register_near(const fnr_target *target, const fnr_view *prediction, con
         ok = fnr_fine(&m, level, parameters, 1e-4, &hit, &s, err);
     }
     if (ok && hit.score > 0) {
-        ok = fnr_match_sharpness(&m, prediction, &hit, &blurred, &r.blur_px, err);
+        ok = fnr_match_sharpness(&m, prediction, &hit, &blurred, &r.blur_px, NULL, err);
     }
     if (ok && hit.score > 0) {
         ok = measure_uncertainty(&m, &hit.pose, &r, err) && report(&m, &hit, 1, &r, err);

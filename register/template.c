@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/core/mem.h"
+#include "src/core/threads.h"
 #include "src/cv/cv.h"
 
 enum { MAX_SAMPLES = 1 << 17 };
@@ -269,33 +270,53 @@ static void covered(const drawing *d, double x, double y, int w, int *from, int 
     *to = hi > lo ? (int)hi : *from;
 }
 
-static inline void draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, bool linear, float *value, float *weight,
-                        float *gx, float *gy)
+typedef struct {
+    drawing d;
+    const fnr_window *win;
+    int band; /* rows that one thread draws */
+    float *value, *weight, *gx, *gy; /* gx, gy NULL: no derivatives */
+} canvas;
+
+static inline void draw_row(const canvas *c, int j)
 {
-    const drawing d = drawing_of(t, pose, win, linear);
-    const size_t n = (size_t)win->w * (size_t)win->h;
-    float *const out[] = {value, weight, gx, gy};
+    const drawing *d = &c->d;
+    const size_t row = (size_t)j * (size_t)c->win->w;
+    const double x0 = d->x0 + j * d->vx, y0 = d->y0 + j * d->vy;
+    float *const out[] = {c->value, c->weight, c->gx, c->gy};
+    int from, to;
     for (size_t k = 0; k < 4 && out[k]; k++) {
-        memset(out[k], 0, n * sizeof *out[k]);
+        memset(out[k] + row, 0, (size_t)c->win->w * sizeof *out[k]);
     }
-    for (int j = 0; j < win->h; j++) {
-        const size_t row = (size_t)j * (size_t)win->w;
-        const double x0 = d.x0 + j * d.vx, y0 = d.y0 + j * d.vy;
-        int from, to;
-        covered(&d, x0, y0, win->w, &from, &to);
-        for (int i = from; i < to; i++) {
-            const double x = x0 + i * d.ux, y = y0 + i * d.uy, w = inside(&d, x, y);
-            float dx = 0, dy = 0;
-            if (w > 0) {
-                weight[row + i] = (float)w;
-                value[row + i] = spline(d.grid, x, y, gx != NULL, &dx, &dy);
-                if (gx) {
-                    gx[row + i] = dx * (float)d.inv_step;
-                    gy[row + i] = dy * (float)d.inv_step;
-                }
+    covered(d, x0, y0, c->win->w, &from, &to);
+    for (int i = from; i < to; i++) {
+        const double x = x0 + i * d->ux, y = y0 + i * d->uy, w = inside(d, x, y);
+        float dx = 0, dy = 0;
+        if (w > 0) {
+            c->weight[row + i] = (float)w;
+            c->value[row + i] = spline(d->grid, x, y, c->gx != NULL, &dx, &dy);
+            if (c->gx) {
+                c->gx[row + i] = dx * (float)d->inv_step;
+                c->gy[row + i] = dy * (float)d->inv_step;
             }
         }
     }
+}
+
+static void draw_band(void *ctx, size_t i)
+{
+    const canvas *c = ctx;
+    const int y0 = (int)i * c->band, y1 = y0 + c->band < c->win->h ? y0 + c->band : c->win->h;
+    for (int y = y0; y < y1; y++) {
+        draw_row(c, y);
+    }
+}
+
+static void draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, bool linear, float *value, float *weight, float *gx,
+                 float *gy)
+{
+    canvas c = {.d = drawing_of(t, pose, win, linear), .win = win, .value = value, .weight = weight, .gx = gx, .gy = gy};
+    c.band = fnr_band_rows(win->w);
+    fnr_parallel_for((size_t)(win->h + c.band - 1) / (size_t)c.band, draw_band, &c);
 }
 
 void fnr_template_draw(const fnr_template *t, const fnr_pose *pose, const fnr_window *win, float *value, float *weight)

@@ -141,7 +141,8 @@ bool fnr_pose_covariance(const fnr_match *m, const fnr_pose *pose, double cov[16
     fnr_hit hit = {.pose = *pose};
     bool ok = sw.scores && fnr_match_score(m, 0, &hit, &s, err) && fnr_scratch_fit(&s, (size_t)win.w * (size_t)win.h, err);
     if (ok) {
-        ok = fnr_normal_montage(m, 0, &win, &s, err) && fnr_normal_view(m, &s, true, &v, err) && fnr_normal_project(m, &v, &s, err);
+        ok = fnr_normal_montage(m, 0, &win, &s, err) && fnr_normal_view(m, &s, true, &v, err) && fnr_normal_rows(m, &v, &s, err) &&
+             fnr_normal_project(m, &v, &s, err);
     }
     if (ok) {
         add_scores(&v, &s, cell, &sw);
