@@ -217,7 +217,7 @@ bench-bias: $(BUILD)/tests/bench/bench_bias ## sub-pixel bias: shifts by tenths 
 	@$<
 
 bench-paper-transforms: $(BUILD)/tests/bench/bench_paper_transforms ## the paper's 90 transforms as truth of simulated tiles: all must be found
-	@R=$(FNR_SHARED)/data/paper90/registrations.csv; [ -e $$R ] || { echo "skipped: no $$R"; exit 0; }; $< $$R
+	@R=$(FNR_SHARED)/data/paper90/registrations.csv; [ -e $$R ] || { echo "skipped: no $$R"; exit 0; }; $< $$R ground_truth_forrest && $< $$R ground_truth_sharmi
 
 bench-crossval: $(EXE) $(BUILD)/tests/bench/bench_change_montage ## sections A, B, C, each with a network trained on the others (trains: an hour)
 	@tests/bench/bench_crossval.sh $(BUILD) $(BUILD)/crossval

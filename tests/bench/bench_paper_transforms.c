@@ -80,13 +80,14 @@ int main(int argc, char **argv)
         ok = fnr_transform_parse(fnr_csv_cell(&table, row, column), FNR_FRAME_TILE, FNR_FRAME_IF, &truth, &err) &&
              find(target, &truth, row, &t, &err);
     }
-    printf("%s: %zu transforms, %zu recovered within 1 px, %zu registered of which %zu wrong; error mean %.3f, worst %.3f px\n", name, t.n,
-           t.within_1, t.registered, t.wrong, t.sum / (double)t.n, t.worst);
-    if (!ok) {
+    if (ok) {
+        printf("%s: %zu transforms, %zu recovered within 1 px, %zu registered of which %zu wrong; error mean %.3f, worst %.3f px\n", name,
+               t.n, t.within_1, t.registered, t.wrong, t.sum / (double)t.n, t.worst);
+    } else {
         fprintf(stderr, "%s\n", err.message);
     }
     fnr_target_free(target);
     fnr_image_free(&m);
     fnr_csv_free(&table);
-    return ok && t.within_1 == t.n ? 0 : 1;
+    return ok && t.n > 0 && t.within_1 == t.n ? 0 : 1;
 }
