@@ -102,45 +102,63 @@ static void learn(fnr_normal *eq, int size, const double x[FNR_POSE_PARAMETERS],
     }
 }
 
-bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err)
+/* Looks at where the climb begins, and sets up the problem there when anything of the tile is found (hit->detail > 0).  *linear: whether
+ * intensities are compared as they are. */
+static bool begin(const climb *c, fnr_hit *hit, fnr_normal *eq, bool *linear, fnr_error *err)
 {
-    climb c = {.m = m, .s = s, .level = level, .parameters = parameters, .win = fnr_window_around(&hit->pose, &m->tpl->size, level, MARGIN)};
     fnr_view_of_pose v;
-    fnr_normal eq;
-    if (!fnr_scratch_fit(s, (size_t)c.win.w * (size_t)c.win.h, err) || !fnr_normal_montage(m, level, &c.win, s, err) ||
-        !look(&c, hit, &v, eq.g, err)) {
+    if (!fnr_normal_montage(c->m, c->level, &c->win, c->s, err) || !look(c, hit, &v, eq->g, err)) {
         return false;
     }
+    *linear = v.linear;
     if (hit->detail > 0) {
-        if (!fnr_normal_rows(m, &v, s, err)) {
+        if (!fnr_normal_rows(c->m, &v, c->s, err)) {
             return false;
         }
-        fnr_normal_curvature(&v, s, eq.h);
+        fnr_normal_curvature(&v, c->s, eq->h);
     }
+    return true;
+}
+
+/* Steps as long as they are not small. */
+static bool ascend(const climb *c, double tolerance_px, fnr_normal *eq, fnr_hit *hit, fnr_error *err)
+{
     double lambda = 1e-3;
-    bool done = !(hit->detail > 0);
+    bool done = false;
     for (int k = 0; !done && k < MAX_ITERATIONS; k++) {
         double x[FNR_POSE_PARAMETERS], then[FNR_POSE_PARAMETERS], moved_px;
+        fnr_view_of_pose v;
         fnr_hit next = {0};
-        if (!step_from(&c, &hit->pose, &eq, lambda, x, &next.pose, &moved_px)) {
+        if (!step_from(c, &hit->pose, eq, lambda, x, &next.pose, &moved_px)) {
             break;
         }
         done = moved_px < tolerance_px || lambda > 1e6;
-        if (!look(&c, &next, &v, done ? NULL : then, err)) {
+        if (!look(c, &next, &v, done ? NULL : then, err)) {
             return false;
         }
         const bool better = next.detail > hit->detail;
         if (!done) {
-            learn(&eq, parameters, x, then, k == 0);
+            learn(eq, c->parameters, x, then, k == 0);
         }
         if (!done && better) {
-            memcpy(eq.g, then, sizeof eq.g);
+            memcpy(eq->g, then, sizeof eq->g);
         }
         *hit = better ? next : *hit;
         lambda *= better ? 0.2 : 10;
     }
-    if (v.linear && hit->detail >= 0) { /* the score by which places are compared is that of compressed intensities */
-        return fnr_match_score(m, level, hit, s, err);
-    }
     return true;
+}
+
+bool fnr_fine(const fnr_match *m, int level, int parameters, double tolerance_px, fnr_hit *hit, fnr_scratch *s, fnr_error *err)
+{
+    const climb c = {
+        .m = m, .s = s, .level = level, .parameters = parameters, .win = fnr_window_around(&hit->pose, &m->tpl->size, level, MARGIN)};
+    fnr_normal eq;
+    bool linear;
+    if (!fnr_scratch_fit(s, (size_t)c.win.w * (size_t)c.win.h, err) || !begin(&c, hit, &eq, &linear, err) ||
+        (hit->detail > 0 && !ascend(&c, tolerance_px, &eq, hit, err))) {
+        return false;
+    }
+    /* The score by which places are compared is that of compressed intensities. */
+    return !linear || !(hit->detail >= 0) || fnr_match_score(m, level, hit, s, err);
 }
