@@ -1,14 +1,47 @@
 #include "src/core/mem.h"
 
+#include <inttypes.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ALIGNMENT = 64 }; /* a cache line, and the widest vector register */
 
+static const size_t large_bytes = (size_t)256 << 20; /* below this nobody asks how much is free */
+
 static bool refuse(size_t count, size_t size, const char *what, fnr_error *err)
 {
     return fnr_fail(err, FNR_E_LIMIT, "not enough memory for %s (%zu x %zu bytes)", what, count, size);
+}
+
+/* What could be had without taking it from other programs [bytes]; SIZE_MAX where the system does not tell. */
+static size_t free_bytes(void)
+{
+    char line[128];
+    uint64_t kib, available = 0, swap = 0;
+    bool told = false;
+    FILE *f = fopen("/proc/meminfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) {
+            available = kib;
+            told = true;
+        } else if (sscanf(line, "SwapFree: %" SCNu64, &kib) == 1) {
+            swap = kib;
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+    return told ? (size_t)(available + swap) << 10 : SIZE_MAX;
+}
+
+/* Linux promises memory that it does not have, and ends the program when it is used: whoever asks for much is told beforehand. */
+static bool is_there(size_t bytes, const char *what, fnr_error *err)
+{
+    const size_t available = bytes < large_bytes ? SIZE_MAX : free_bytes();
+    return bytes <= available || fnr_fail(err, FNR_E_LIMIT, "not enough memory for %s: %.1f GiB are needed, %.1f GiB are free",
+                                          what, (double)bytes / 0x1p30, (double)available / 0x1p30);
 }
 
 /* Sizes beyond PTRDIFF_MAX cannot be had and would break pointer differences. */
@@ -22,6 +55,9 @@ void *fnr_calloc(size_t count, size_t size, const char *what, fnr_error *err)
     size_t bytes;
     void *p = NULL;
     if (product(count, size, &bytes)) {
+        if (!is_there(bytes, what, err)) {
+            return NULL;
+        }
         p = calloc(1, bytes ? bytes : 1);
     }
     if (!p) {
@@ -35,6 +71,9 @@ void *fnr_alloc_aligned(size_t count, size_t size, const char *what, fnr_error *
     size_t bytes;
     void *p = NULL;
     if (product(count, size, &bytes)) {
+        if (!is_there(bytes, what, err)) {
+            return NULL;
+        }
         const size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; /* aligned_alloc wants a multiple */
         p = aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
     }

@@ -1,4 +1,5 @@
-/* Checked allocation: sizes are multiplied without overflow, failures become errors, never aborts. */
+/* Checked allocation: sizes are multiplied without overflow, failures become errors, never aborts.  From 256 MiB on more than the
+ * system has free is refused, where it would be promised and the program killed later. */
 #ifndef FNR_CORE_MEM_H
 #define FNR_CORE_MEM_H
 

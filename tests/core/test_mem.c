@@ -1,5 +1,7 @@
 #include "tests/support/support.h"
 
+#include <unistd.h>
+
 #include "src/core/mem.h"
 
 static void calloc_is_zeroed_and_counts(void **state)
@@ -32,6 +34,32 @@ static void overflow_is_an_error_with_the_name(void **state)
     assert_null(fnr_alloc_aligned(SIZE_MAX - 3, 1, "planes", &err)); /* rounding up to 64 would wrap */
     assert_int_equal(err.code, FNR_E_LIMIT);
     assert_null(fnr_calloc(PTRDIFF_MAX / 2, 1, "what no machine has", NULL));
+}
+
+/* All the memory of the machine, some of which is always in use: a system that overcommits would promise it. */
+static void more_than_is_free_is_refused(void **state)
+{
+    (void)state;
+    fnr_error err = {0};
+    const size_t all = (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE);
+    FILE *f = fopen("/proc/meminfo", "r");
+    char text[4096] = "";
+    if (f) {
+        text[fread(text, 1, sizeof text - 1, f)] = 0;
+        fclose(f);
+    }
+    const char *swap = strstr(text, "SwapTotal:");
+    if (!strstr(text, "MemAvailable:") || (swap && strtoull(swap + 10, NULL, 10) > 0)) {
+        print_message("skipped: this system does not tell what is free, or has swap\n");
+        skip();
+    }
+    assert_null(fnr_alloc_aligned(all, 1, "everything", &err));
+    assert_int_equal(err.code, FNR_E_LIMIT);
+    assert_non_null(strstr(err.message, "not enough memory for everything: "));
+    assert_non_null(strstr(err.message, "GiB are free"));
+    err = (fnr_error){0};
+    assert_null(fnr_calloc(all, 1, "everything", &err));
+    assert_non_null(strstr(err.message, "GiB are free"));
 }
 
 static void aligned_to_64(void **state)
@@ -95,9 +123,13 @@ static void strdup_copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(calloc_is_zeroed_and_counts), cmocka_unit_test(overflow_is_an_error_with_the_name),
-        cmocka_unit_test(aligned_to_64),               cmocka_unit_test(grow_keeps_values),
-        cmocka_unit_test(grow_failure_leaves_the_array), cmocka_unit_test(strdup_copies),
+        cmocka_unit_test(calloc_is_zeroed_and_counts),
+        cmocka_unit_test(overflow_is_an_error_with_the_name),
+        cmocka_unit_test(more_than_is_free_is_refused),
+        cmocka_unit_test(aligned_to_64),
+        cmocka_unit_test(grow_keeps_values),
+        cmocka_unit_test(grow_failure_leaves_the_array),
+        cmocka_unit_test(strdup_copies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
