@@ -86,8 +86,6 @@ typedef struct {
     bool (*adam)(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *err);
 
     /* ---- optional, NULL where a backend has nothing to gain ---- */
-    /* How many samples of a batch it works on at the same time (GPUs); inference programs want n to be a multiple of this. */
-    int (*samples_at_once)(const fnr_backend *b);
     /* Results are bit-equal for any tiles that begin and end at multiples of this many cells of 2^max_level pixels; NULL = 1. */
     int (*tile_cells)(const fnr_backend *b);
     /* Training that does not wait for the host: images are kept by the device, which cuts the patches of every step itself. The

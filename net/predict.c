@@ -399,30 +399,3 @@ bool fnr_predict_series(fnr_predictor *p, size_t images, int w, int h, fnr_serie
              .sink_ctx = sink_ctx};
     return run_job(&j, cancel, err);
 }
-
-typedef struct {
-    fnr_predict_source source;
-    fnr_predict_sink sink;
-    void *source_ctx, *sink_ctx;
-} single;
-
-static bool read_single(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err)
-{
-    const single *s = ctx;
-    (void)image;
-    return s->source(s->source_ctx, x, y, w, h, dst, err);
-}
-
-static bool give_single(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err)
-{
-    const single *s = ctx;
-    (void)image;
-    return s->sink(s->sink_ctx, y, count, rows, err);
-}
-
-bool fnr_predict_stream(fnr_predictor *p, int w, int h, fnr_predict_source source, void *source_ctx, fnr_predict_sink sink,
-                        void *sink_ctx, const fnr_cancel *cancel, fnr_error *err)
-{
-    single s = {source, sink, source_ctx, sink_ctx};
-    return fnr_predict_series(p, 1, w, h, read_single, &s, give_single, &s, cancel, err);
-}

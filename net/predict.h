@@ -34,20 +34,14 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
                                       const fnr_predict_options *opt, fnr_error *err);
 void fnr_predictor_free(fnr_predictor *p);
 
-/* Rows of the output as they become final, top to bottom: `rows` holds out_channels planes of count x w. */
-typedef bool (*fnr_predict_sink)(void *ctx, int y, int count, const float *rows, fnr_error *err);
-/* Rectangle of the (already z-scored, finite) input, inside the image: in_channels planes of h x w into dst. */
-typedef bool (*fnr_predict_source)(void *ctx, int x, int y, int w, int h, float *dst, fnr_error *err);
-
-/* The same for image number `image` of a series. */
+/* Rows of an image's output as they become final, top to bottom: `rows` holds out_channels planes of count x w. */
 typedef bool (*fnr_series_sink)(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err);
+/* Rectangle of an image's (already z-scored, finite) input, inside the image: in_channels planes of h x w into dst. */
 typedef bool (*fnr_series_source)(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err);
 
-/* 2D, streaming: memory is bounded by the tile and one band of rows, both within max_bytes. */
-bool fnr_predict_stream(fnr_predictor *p, int w, int h, fnr_predict_source source, void *source_ctx, fnr_predict_sink sink, void *sink_ctx,
-                        const fnr_cancel *cancel, fnr_error *err);
-/* Images of one size, one after the other: the next one is read while a GPU computes, and the last one written.  Source and sink are
- * called on the caller's thread, images and rows in order. */
+/* 2D images of one size, one after the other, streaming: memory is bounded by the tile and one band of rows, both within max_bytes.
+ * The next image is read while a GPU computes, and the last one written.  Source and sink are called on the caller's thread, images
+ * and rows in order. */
 bool fnr_predict_series(fnr_predictor *p, size_t images, int w, int h, fnr_series_source source, void *source_ctx, fnr_series_sink sink,
                         void *sink_ctx, const fnr_cancel *cancel, fnr_error *err);
 /* 2D or 3D, whole arrays in memory (d = 1 in 2D). */

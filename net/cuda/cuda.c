@@ -59,11 +59,6 @@ static bool cu_open(const fnr_backend_options *opt, fnr_backend **out, fnr_error
     return true;
 }
 
-static int cu_samples_at_once(const fnr_backend *b)
-{
-    return b->n_gpus;
-}
-
 static int cu_lanes(const fnr_backend *b)
 {
     return b->n_gpus;
@@ -92,7 +87,6 @@ static const fnr_backend_ops cuda_ops = {
     .set_output_grad = fnr_cu_program_set_output_grad,
     .backward = fnr_cu_program_backward,
     .adam = fnr_cu_state_adam,
-    .samples_at_once = cu_samples_at_once,
     .feed_new = fnr_cu_feed_new,
     .feed_free = fnr_cu_feed_free,
     .feed_step = fnr_cu_feed_step,

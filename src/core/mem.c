@@ -44,22 +44,22 @@ static bool is_there(size_t bytes, const char *what, fnr_error *err)
                                           what, (double)bytes / 0x1p30, (double)available / 0x1p30);
 }
 
-/* Sizes beyond PTRDIFF_MAX cannot be had and would break pointer differences. */
-static bool product(size_t count, size_t size, size_t *bytes)
+/* The bytes of count elements, when they can be had.  Sizes beyond PTRDIFF_MAX cannot and would break pointer differences. */
+static bool bytes_of(size_t count, size_t size, const char *what, size_t *bytes, fnr_error *err)
 {
-    return !__builtin_mul_overflow(count, size, bytes) && *bytes <= PTRDIFF_MAX - ALIGNMENT;
+    if (__builtin_mul_overflow(count, size, bytes) || *bytes > PTRDIFF_MAX - ALIGNMENT) {
+        return refuse(count, size, what, err);
+    }
+    return is_there(*bytes, what, err);
 }
 
 void *fnr_calloc(size_t count, size_t size, const char *what, fnr_error *err)
 {
     size_t bytes;
-    void *p = NULL;
-    if (product(count, size, &bytes)) {
-        if (!is_there(bytes, what, err)) {
-            return NULL;
-        }
-        p = calloc(1, bytes ? bytes : 1);
+    if (!bytes_of(count, size, what, &bytes, err)) {
+        return NULL;
     }
+    void *p = calloc(1, bytes ? bytes : 1);
     if (!p) {
         refuse(count, size, what, err);
     }
@@ -69,14 +69,11 @@ void *fnr_calloc(size_t count, size_t size, const char *what, fnr_error *err)
 void *fnr_alloc_aligned(size_t count, size_t size, const char *what, fnr_error *err)
 {
     size_t bytes;
-    void *p = NULL;
-    if (product(count, size, &bytes)) {
-        if (!is_there(bytes, what, err)) {
-            return NULL;
-        }
-        const size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; /* aligned_alloc wants a multiple */
-        p = aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
+    if (!bytes_of(count, size, what, &bytes, err)) {
+        return NULL;
     }
+    const size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; /* aligned_alloc wants a multiple */
+    void *p = aligned_alloc(ALIGNMENT, rounded ? rounded : ALIGNMENT);
     if (!p) {
         refuse(count, size, what, err);
     }
@@ -90,12 +87,15 @@ bool fnr_grow(void *array_pointer, size_t *capacity, size_t count, size_t size, 
     }
     const size_t wanted = count + count / 2 + 8;
     size_t bytes;
-    void *old, *grown = NULL;
-    memcpy(&old, array_pointer, sizeof old); /* the caller's T * is no void *: copy its bytes instead of aliasing it */
-    if (wanted > count && product(wanted, size, &bytes)) {
-        grown = realloc(old, bytes);
+    if (wanted <= count) {
+        return refuse(wanted, size, what, err);
     }
-    if (!grown) {
+    if (!bytes_of(wanted, size, what, &bytes, err)) {
+        return false;
+    }
+    void *old, *grown;
+    memcpy(&old, array_pointer, sizeof old); /* the caller's T * is no void *: copy its bytes instead of aliasing it */
+    if (!(grown = realloc(old, bytes))) {
         return refuse(wanted, size, what, err);
     }
     memcpy(array_pointer, &grown, sizeof grown);

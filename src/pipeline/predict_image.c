@@ -21,20 +21,11 @@ typedef struct {
     fnr_progress progress;
 } open_image;
 
-static bool pixel_size(const fnr_predicting *p, const char *input, double *nm, fnr_error *err)
-{
-    return fnr_pixel_size(input, p->run->config.images.em_nm, "--em-nm", nm, err);
-}
-
 static bool open_sources(open_image *im, const fnr_predicting *p, const fnr_predict_entry *e, fnr_error *err)
 {
-    double em_nm;
-    if (!pixel_size(p, e->input, &em_nm, err)) {
-        return false;
-    }
     for (int c = 0; c < im->n_in; c++) {
         if (!fnr_raster_from_tiff(&im->rasters[c], e->input, c, strip_cache_bytes / (size_t)im->n_in, err) ||
-            !fnr_em_source_open(&im->sources[c], &im->rasters[c], e->input, em_nm, p->net_nm, err)) {
+            !fnr_em_source_open(&im->sources[c], &im->rasters[c], e->input, e->em_nm, p->net_nm, err)) {
             return false;
         }
         if (im->sources[c].w != e->w || im->sources[c].h != e->h) {
@@ -203,11 +194,10 @@ static bool predict_series(const fnr_predicting *p, fnr_predict_entry *const *en
 static bool look_up_size(const fnr_predicting *p, fnr_predict_entry *e)
 {
     fnr_tiff_info info;
-    double em_nm;
     if (e->state == FNR_PREDICT_WAITS && e->w == 0 &&
-        !(fnr_prediction_channels_fit(p, e->input, &e->failure) && pixel_size(p, e->input, &em_nm, &e->failure) &&
+        !(fnr_prediction_channels_fit(p, e->input, &e->failure) && fnr_pixel_size(e->input, p->run->config.images.em_nm, "--em-nm", &e->em_nm, &e->failure) &&
           fnr_tiff_probe(e->input, &info, &e->failure) &&
-          fnr_em_source_extent(e->input, info.w, info.h, em_nm, p->net_nm, &e->w, &e->h, &e->failure))) {
+          fnr_em_source_extent(e->input, info.w, info.h, e->em_nm, p->net_nm, &e->w, &e->h, &e->failure))) {
         e->state = FNR_PREDICT_FAILED;
     }
     return e->state == FNR_PREDICT_WAITS;

@@ -8,7 +8,8 @@ typedef struct {
     const char *input, *output; /* borrowed */
     fnr_error failure;          /* code FNR_OK once it is written */
     enum { FNR_PREDICT_WAITS, FNR_PREDICT_WRITTEN, FNR_PREDICT_FAILED } state;
-    int w, h; /* at the network's pixel size; 0 = not looked up yet */
+    int w, h;     /* at the network's pixel size; 0 = not looked up yet */
+    double em_nm; /* of the file, looked up with them */
 } fnr_predict_entry;
 
 /* 2D; input channels are the pages of a file.  Neighbours in the list that are of one size make a series: a GPU computes while the

@@ -17,9 +17,10 @@ typedef struct {
     int reads, bands;
 } stream;
 
-static bool read_rect(void *ctx, int x, int y, int w, int h, float *dst, fnr_error *err)
+static bool read_rect(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err)
 {
     stream *s = ctx;
+    (void)image;
     (void)err;
     s->reads++;
     for (int r = y; r < y + h; r++) {
@@ -29,9 +30,10 @@ static bool read_rect(void *ctx, int x, int y, int w, int h, float *dst, fnr_err
     return true;
 }
 
-static bool take_rows(void *ctx, int y, int count, const float *rows, fnr_error *err)
+static bool take_rows(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err)
 {
     stream *s = ctx;
+    (void)image;
     (void)err;
     s->bands++;
     memcpy(s->out + y * W, rows, (size_t)count * W * sizeof *rows);
@@ -67,7 +69,7 @@ static void tiles_are_halved_until_they_fit(void **state)
     fnr_predictor *p = fnr_predictor_new(d.ops, d.device, &m, &(fnr_predict_options){0}, &err);
     assert_ok(p != NULL && fnr_predict_array(p, 1, H, W, in, whole, NULL, &err), err);
     stream s = {.in = in, .out = out};
-    assert_ok(fnr_predict_stream(p, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+    assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
     assert_int_equal(s.reads, 1); /* fits */
     fnr_predictor_free(p);
 
@@ -76,7 +78,7 @@ static void tiles_are_halved_until_they_fit(void **state)
     allow_bytes(bytes_for(&d, &m, H, W) * 7 / 10);
     for (int i = 0; i < 2; i++) { /* the second time from the start */
         s = (stream){.in = in, .out = out};
-        assert_ok(fnr_predict_stream(p, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+        assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
         assert_int_equal(s.bands, 1); /* cut across the longer side alone */
         assert_in_range(s.reads, 2, 3);
         assert_memory_equal(out, whole, H * W * sizeof *out);

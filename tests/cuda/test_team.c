@@ -104,7 +104,7 @@ static void what_does_not_fit_is_refused(void **state)
     assert_ok(ops->state_new(b, &g, true, &s, &err), err);
     assert_false(ops->program_new(b, s, &odd, FNR_MODE_TRAIN, &p, &err));
     assert_int_equal(err.code, FNR_E_USAGE);
-    assert_int_equal(ops->samples_at_once(b), 2);
+    assert_int_equal(ops->lanes(b), 2);
     odd.n = 1; /* a single image is one GPU's work */
     float x[16 * 24] = {0}, y[16 * 24];
     assert_ok(ops->program_new(b, s, &odd, FNR_MODE_INFER, &p, &err) && ops->forward(p, x, y, &err), err);

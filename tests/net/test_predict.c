@@ -207,9 +207,10 @@ typedef struct {
     fnr_cancel *cancel;       /* requested at the second band, when set */
 } stream;
 
-static bool read_rect(void *ctx, int x, int y, int w, int h, float *dst, fnr_error *err)
+static bool read_rect(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err)
 {
     stream *s = ctx;
+    assert_int_equal(image, 0);
     assert_true(x >= 0 && y >= 0 && w > 0 && h > 0 && x + w <= s->w && y + h <= s->h);
     if (s->reads++ == s->fail_read) {
         return fnr_fail(err, FNR_E_IO, "tape torn");
@@ -223,9 +224,10 @@ static bool read_rect(void *ctx, int x, int y, int w, int h, float *dst, fnr_err
     return true;
 }
 
-static bool take_rows(void *ctx, int y, int count, const float *rows, fnr_error *err)
+static bool take_rows(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err)
 {
     stream *s = ctx;
+    assert_int_equal(image, 0);
     assert_int_equal(y, s->next_row);
     assert_true(count > 0 && y + count <= s->h);
     s->next_row += count;
@@ -254,24 +256,24 @@ static void streaming_gives_the_same_in_bands(device d)
     const stream fresh = {
         .in = in, .out = out, .channels_in = 2, .channels_out = 3, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
     stream s = fresh;
-    assert_ok(fnr_predict_stream(p, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+    assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
     assert_int_equal(s.next_row, H);
     assert_int_equal(s.bands, 5); /* ceil(67 / 14) */
     assert_memory_equal(out, whole, sizeof out);
 
     s = fresh;
     s.fail_read = 11;
-    assert_false(fnr_predict_stream(p, W, H, read_rect, &s, take_rows, &s, NULL, &err));
+    assert_false(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err));
     assert_string_equal(err.message, "tape torn");
     assert_int_equal(s.bands, 1); /* 8 tiles a band */
     s = fresh;
     s.fail_band = 3;
-    assert_false(fnr_predict_stream(p, W, H, read_rect, &s, take_rows, &s, NULL, &err));
+    assert_false(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err));
     assert_string_equal(err.message, "disk full");
     fnr_cancel cancel = {0};
     s = fresh;
     s.cancel = &cancel;
-    assert_false(fnr_predict_stream(p, W, H, read_rect, &s, take_rows, &s, &cancel, &err));
+    assert_false(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, &cancel, &err));
     assert_int_equal(err.code, FNR_E_CANCELLED);
     assert_int_equal(s.next_row, 28);
     fnr_predictor_free(p);
@@ -321,7 +323,7 @@ static void memory_is_bounded_and_programs_are_reused(void **state)
     most_bytes = 0; /* the probe was larger than the limit: it has a fixed size */
     for (int i = 0; i < 2; i++) {
         stream s = {.in = in, .out = out, .channels_in = 1, .channels_out = 1, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
-        assert_ok(fnr_predict_stream(p, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+        assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
         assert_true(s.reads > 3);
         assert_memory_equal(out, whole, H * W * sizeof *out);
     }
@@ -359,7 +361,7 @@ static void bad_requests_are_refused(device d)
     fnr_model_free(&m);
     make_model(&solid, false, &m);
     p = must_open(d, &m, (fnr_predict_options){.tile = 4});
-    assert_false(fnr_predict_stream(p, 2, 2, read_rect, NULL, take_rows, NULL, NULL, &err));
+    assert_false(fnr_predict_series(p, 1, 2, 2, read_rect, NULL, take_rows, NULL, NULL, &err));
     fnr_predictor_free(p);
     fnr_model_free(&m);
 }
