@@ -54,6 +54,10 @@ KERNELS := $(patsubst %.cu,$(BUILD)/%.cu.o,$(wildcard net/cuda/*.cu))
 # What the plug-in needs of the rest, compiled again so that it can be part of a shared object.
 PLUGINSRC := src/core/err.c src/core/mem.c src/core/rng.c src/core/text.c net/graph.c net/graph_check.c net/shape.c
 PLUGINOBJ := $(PLUGINSRC:%.c=$(BUILD)/pic/%.o)
+# The backend's C on a pretended GPU (tests/cuda/emulated_*.c), as a plug-in: every test of tests/backend can run on it.
+EMULATED := $(if $(HAVE_CUDA),$(BUILD)/tests/cuda/emulated.so)
+EMULATEDOBJ := $(filter-out $(BUILD)/net/cuda/dnn.o $(BUILD)/net/cuda/nccl.o,$(CUDAOBJ)) $(PLUGINOBJ) \
+	   $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/cuda/emulated_*.c))
 # Machine code for A100 and H100/H200; newer GPUs translate the PTX.
 NVFLAGS := -std=c++17 -O3 -Werror all-warnings -lineinfo -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
 	   -gencode arch=compute_90,code=compute_90 -Xcompiler -fPIC,-fvisibility=hidden
@@ -118,10 +122,6 @@ $(BUILD)/libfnr-cuda.so: $(CUDAOBJ) $(PLUGINOBJ) $(KERNELS)
 	$(CC) -shared $(LDFLAGS) -Wl,--no-undefined -Wl,-soname,$(@F) $^ -L$(CUDA_HOME)/lib64 -lcudart_static $(CUDNN_SO) \
 	    -Wl,-rpath,$(abspath $(dir $(CUDNN_SO))) -lstdc++ -ldl -lrt -lpthread -lm -o $@
 
-# The backend's C on a pretended GPU (tests/cuda/emulated_*.c), as a plug-in: every test of tests/backend can run on it.
-EMULATED := $(if $(HAVE_CUDA),$(BUILD)/tests/cuda/emulated.so)
-EMULATEDOBJ := $(filter-out $(BUILD)/net/cuda/dnn.o $(BUILD)/net/cuda/nccl.o,$(CUDAOBJ)) $(PLUGINOBJ) \
-	   $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/cuda/emulated_*.c))
 $(BUILD)/tests/cuda/emulated_%.o: CFLAGS += -fPIC -fvisibility=hidden
 $(BUILD)/tests/cuda/emulated.so: $(EMULATEDOBJ)
 	$(CC) -shared $(LDFLAGS) $^ -ldl -lpthread -lm -o $@
@@ -254,5 +254,5 @@ clean: ## remove everything that was built
 	rm -rf build build-san build-clang
 
 .SECONDARY:
--include $(CUDAOBJ:.o=.d) $(PLUGINOBJ:.o=.d) $(KERNELS:.o=.d)
+-include $(CUDAOBJ:.o=.d) $(EMULATEDOBJ:.o=.d) $(PLUGINOBJ:.o=.d) $(KERNELS:.o=.d)
 -include $(LIBOBJ:.o=.d) $(CLIOBJ:.o=.d) $(TESTS:=.d) $(TESTLIB:.o=.d)

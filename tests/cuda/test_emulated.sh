@@ -6,7 +6,8 @@ build=$(dirname "$FNR_EXE")
 export FNR_CUDA_PLUGIN=$build/tests/cuda/emulated.so FNR_TEST_BACKEND=cuda
 
 emulate() { # program [variable=value...]
-    [ -e "$FNR_CUDA_PLUGIN" ] || skip "no CUDA headers: the backend was not built" || return
+    [ -e "$build/libfnr-cuda.so" ] || [ -e "$FNR_CUDA_PLUGIN" ] || skip "no CUDA headers: the backend was not built" || return
+    [ -e "$FNR_CUDA_PLUGIN" ] || fail "the backend was built, but not the pretended GPU (make tests)"
     local program=$1
     shift
     if ! env "$@" "$build/tests/$program" >"$scratch/log" 2>&1; then
