@@ -3,16 +3,14 @@
  * Numbers.  An activation behind a ReLU is a byte times its channel's step: the byte 255 stands for beta + RANGE |gamma| of the
  * batch norm that made it.  The norm's running statistics describe every pixel of the whole training, so ranges need no other
  * calibration data, belong to the model alone, and no choice of tiles, threads or order can change them.  The steps are folded into
- * the next convolution's weights; these are signed bytes with one step per output channel.  Sums are exact in 32 bits.
- * 3x3 convolutions of many channels go through Winograd's F(2x2, 3x3) in integers: the transformed activations are divided by 4 and rounded (the only
- * extra rounding), so that they are bytes again.  The first convolution is computed in float32; the last one's weights are rounded
- * to 15 bits instead of 8, as HIGH times one byte plus another.
+ * the next convolution's weights; these are 16-bit words, as fine as sums that are exact in 32 bits allow.  3x3 convolutions go
+ * through Winograd's F(6x6, 3x3) in words: transformed bytes are rounded to whole numbers, the only extra rounding of activations
+ * (int8_kernels.h).  The first convolution is computed in float32.
  *
- * Since transformed activations are rounded, results depend on where 2x2 blocks begin: tiles of a prediction must begin at even
- * pixels of the deepest level (fnr_backend_ops.tile_cells).  The rounding does not widen what a pixel sees: of the four transformed
- * numbers along an axis, each output takes the three that are made of its own three inputs.
+ * As in float32, an output of Winograd depends on all inputs of its 8x8 patch, so that results depend on where 6x6 tiles begin
+ * (fnr_backend_ops.block_px).  With `each`, 3x3 convolutions are computed as they are defined instead, every pixel for itself.
  *
- * Memory.  A tensor is NHWC with a border of zeros, one pixel before and two behind, so that no kernel looks where the image ends;
+ * Memory.  A tensor is NHWC with a border of zeros, one pixel before and six behind, so that no kernel looks where the image ends;
  * concatenations do not exist: the convolution behind one reads two tensors. */
 #ifndef FNR_NET_ONEDNN_INT8_H
 #define FNR_NET_ONEDNN_INT8_H
@@ -26,7 +24,9 @@
 /* Standard deviations above its mean that a channel can show: content that is rare in the training lies far out. */
 #define FNR_I8_RANGE 12.0
 
-#define FNR_I8_HIGH 128 /* the last convolution only */
+/* Border pixels: Winograd's last patch may reach a tile further. */
+#define FNR_I8_BEFORE 1
+#define FNR_I8_BEHIND FNR_I8_TILE
 
 typedef struct {
     fnr_shape shape;
@@ -42,25 +42,21 @@ typedef struct {
 typedef enum {
     FNR_I8_FIRST,
     FNR_I8_WINOGRAD, /* 3x3 */
-    FNR_I8_DIRECT,   /* 3x3 of few channels, 2x2 with stride 2 */
+    FNR_I8_DIRECT,   /* 3x3 with `each`, 2x2 with stride 2 */
     FNR_I8_UP,       /* transposed 2x2 */
     FNR_I8_LAST
 } fnr_i8_kind;
-
-/* With so few channels (of one tensor) Winograd's transforms cost what it saves: then rather without its rounding. */
-#define FNR_I8_DIRECT_CHANNELS 32
 
 typedef struct {
     fnr_i8_kind kind;
     const fnr_op *conv, *norm; /* norm NULL: LAST */
     int in[2], out;            /* values; in[1] -1 = none */
-    int rows_in;               /* channels of both inputs, rounded: numbers per pixel */
-    int products;              /* of weights with activations: 16 positions, 4 taps of UP, 1 */
-    int depth;                 /* numbers in a row of one product */
-    int8_t *weights;           /* [16-output groups][products][depth * vectors * 16] */
-    int32_t *init;             /* as the weights: [groups][products][vectors * 16] */
-    float *alpha, *beta;       /* per output channel, rounded up; beta and `zeros` lie behind alpha */
-    const float *zeros;
+    int rows_in;               /* channels of both inputs, rounded: words per pixel */
+    int products;              /* of weights with activations: frequencies, 4 taps of UP, 1 */
+    int depth;                 /* words in a row of one product */
+    int16_t *weights;          /* [groups of 16-output vectors][products][depth * vectors * 16] */
+    float *alpha, *beta;       /* per output channel, rounded up; alpha of WINOGRAD per [group][frequency][its outputs] */
+    const float *zeros;        /* as many as betas */
     fnr_dn_edge edge;          /* FIRST */
     float *edge_weights;
 } fnr_i8_step;
@@ -72,6 +68,7 @@ typedef struct fnr_i8_program {
     const fnr_graph *graph;
     fnr_shape input; /* one sample */
     int samples;
+    bool each;
     fnr_i8_value *values;
     fnr_i8_step *steps;
     int n_steps;
@@ -84,9 +81,10 @@ typedef struct fnr_i8_program {
     uint64_t version; /* of the state when weights were last packed */
 } fnr_i8_program;
 
-/* FNR_E_UNSUPPORTED for anything that is no 2D U-Net of convolution, batch norm and ReLU. */
-bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_shape *shape, size_t max_bytes, fnr_i8_program **out,
-                        fnr_error *err);
+/* each: no output depends on more than its receptive field.  FNR_E_UNSUPPORTED for anything that is no 2D U-Net of convolution,
+ * batch norm and ReLU. */
+bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_shape *shape, bool each, size_t max_bytes,
+                        fnr_i8_program **out, fnr_error *err);
 void fnr_i8_program_free(fnr_i8_program *p);
 size_t fnr_i8_program_bytes(const fnr_i8_program *p);
 /* A number in x that is not finite is FNR_E_NUMERIC: bytes have no NaN that would carry it to the output. */
@@ -96,7 +94,7 @@ bool fnr_i8_forward(fnr_i8_program *p, const float *x, float *y, fnr_error *err)
 bool fnr_i8_refresh(fnr_i8_program *p, fnr_error *err);
 bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err);
 /* int8_run.c */
-size_t fnr_i8_scratch_bytes(const fnr_i8_step *s);
+size_t fnr_i8_scratch_bytes(const fnr_i8_program *p, const fnr_i8_step *s);
 
 static inline int fnr_i8_round_up(int channels)
 {
@@ -104,9 +102,10 @@ static inline int fnr_i8_round_up(int channels)
 }
 
 /* 16-output vectors of the next product, of those that are left. */
-static inline int fnr_i8_vectors(int left)
+static inline int fnr_i8_vectors(const fnr_i8_program *p, int left)
 {
-    return left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    const int vectors = left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    return vectors < p->kernels->vectors ? vectors : p->kernels->vectors;
 }
 
 static inline int fnr_i8_taps(const fnr_op *conv)

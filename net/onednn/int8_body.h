@@ -1,169 +1,194 @@
 /* not alone: the body of a translation unit, included once per instruction set */
-/* The loops behind int8_kernels.h.  The includer defines
- *   TARGET                      function attribute that switches the instruction set on
- *   BLOCK                       floats in a block of fnr_dn_kernels
- *   sums                        64-byte vector of int32_t
- *   store_bytes(dst, &sums, alpha, beta)   16 bytes from 16 sums
- *   store_block(dst, floats)    BLOCK bytes from floats
- *   product_group(p, first, group rows, vectors), GROUP(vectors)
- *   KERNELS, KERNELS_NAME       the table to define
- * 64-byte vectors are GCC's: where registers are shorter the compiler uses two. */
+/* The loops behind int8_kernels.h.  The includer has vectors of BLOCK floats (vec_*.h) and defines
+ *   store_block(dst, vec)                  BLOCK bytes: rounded, within 0..255
+ *   product_group(p, first, rows, vectors) sums of `rows` rows, constants where it is inlined
+ *   GROUP(vectors), MOST_VECTORS           rows of a group; most vectors of a product
+ *   KERNELS, KERNELS_NAME                  the table to define */
 
-/* 32 channels (16 where `half`) as 16-bit numbers.  Unpacking and packing both work within halves of a register, so that the order
- * comes out right. */
-typedef struct {
-    __m256i low, high;
-} words;
+#define UNROLL _Pragma("GCC unroll 16")
+#include "net/onednn/wino_f6.h"
 
-INLINE words load_words(const uint8_t *p, const bool half)
+typedef int32_t sums __attribute__((vector_size(4 * BLOCK), may_alias));
+typedef int16_t words __attribute__((vector_size(32), may_alias)); /* a chunk of channels */
+
+INLINE vec floats_at(const float *p)
 {
-    const __m256i x = half ? _mm256_zextsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p)) : _mm256_loadu_si256((const __m256i *)(const void *)p);
-    return (words){_mm256_unpacklo_epi8(x, _mm256_setzero_si256()), _mm256_unpackhi_epi8(x, _mm256_setzero_si256())};
+    return *(const vec *)(const void *)p;
 }
 
-INLINE words plus(words a, words b)
+INLINE vec sums_at(const int32_t *p)
 {
-    return (words){_mm256_add_epi16(a.low, b.low), _mm256_add_epi16(a.high, b.high)};
+    return __builtin_convertvector(*(const sums *)(const void *)p, vec);
 }
 
-INLINE words minus(words a, words b)
+/* ---- Winograd: into the transformed domain --------------------------------------------------------------------------------- */
+
+INLINE words chunk_at(const uint8_t *p)
 {
-    return (words){_mm256_sub_epi16(a.low, b.low), _mm256_sub_epi16(a.high, b.high)};
+    return (words)_mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
 
-/* One column of patches: four pixels from the top down, transformed along it. */
-INLINE void load_column(const uint8_t *p, size_t row, const bool half, words out[4])
+/* x * numerator / 2^15, rounded. */
+INLINE words scaled(words x, short numerator)
 {
-    const words d0 = load_words(p, half), d1 = load_words(p + row, half), d2 = load_words(p + 2 * row, half), d3 = load_words(p + 3 * row, half);
-    out[0] = minus(d0, d2);
-    out[1] = plus(d1, d2);
-    out[2] = minus(d2, d1);
-    out[3] = minus(d1, d3);
+    return (words)_mm256_mulhrs_epi16((__m256i)x, _mm256_set1_epi16(numerator));
 }
 
-/* A quarter, rounded; within 0..255 by the saturation. */
-INLINE void store_quarter(uint8_t *to, words v, int position, const bool half)
+INLINE words half(words x)
 {
-    const __m256i offset = _mm256_set1_epi16(position == FNR_I8_CENTRE ? 2 : 2 + 4 * FNR_I8_OFFSET);
-    const __m256i bytes = _mm256_packus_epi16(_mm256_srai_epi16(_mm256_add_epi16(v.low, offset), 2), _mm256_srai_epi16(_mm256_add_epi16(v.high, offset), 2));
-    if (half) {
-        _mm_storeu_si128((__m128i *)(void *)to, _mm256_castsi256_si128(bytes));
-    } else {
-        _mm256_storeu_si256((__m256i *)(void *)to, bytes);
+    return scaled(x, 1 << 14);
+}
+
+INLINE words quarter(words x)
+{
+    return scaled(x, 1 << 13);
+}
+
+/* t(p), t(-p) from the even and the odd part. */
+INLINE void both_signs(words even, words odd, words *t)
+{
+    t[0] = even + odd;
+    t[1] = even - odd;
+}
+
+/* 4 B^T d of bytes: exact, within +-8670. */
+INLINE void bytes_1d(const words d[8], words t[8])
+{
+    t[0] = 21 * (d[2] - d[4]) + 4 * (d[6] - d[0]);
+    both_signs(16 * d[2] - 20 * d[4] + 4 * d[6], 8 * d[1] - 10 * d[3] + 2 * d[5], t + 1);
+    both_signs(4 * (d[2] + d[6]) - 17 * d[4], 4 * (d[1] + d[5]) - 17 * d[3], t + 3);
+    both_signs(2 * d[2] - 10 * d[4] + 8 * d[6], 4 * d[1] - 20 * d[3] + 16 * d[5], t + 5);
+    t[7] = 21 * (d[3] - d[5]) + 4 * (d[7] - d[1]);
+}
+
+/* B^T t / 4 of such numbers, each part rounded: four times as much would leave 16 bits. */
+INLINE void words_1d(const words t[8], words v[8])
+{
+    const words low = t[2] - t[4], high = t[3] - t[5];
+    v[0] = low + scaled(low, 5 << 11) + quarter(t[6] - t[0]); /* 5.25 / 4 = 1 + 5/16 */
+    both_signs(low - quarter(t[4] - t[6]), half(t[1] - t[3] - quarter(high)), v + 1);
+    both_signs(quarter(t[2] + t[6] - quarter(t[4])) - t[4], quarter(t[1] + t[5] - quarter(t[3])) - t[3], v + 3);
+    both_signs(half(t[6] - t[4] + quarter(low)), quarter(t[1] - t[3]) - high, v + 5);
+    v[7] = high + scaled(high, 5 << 11) + quarter(t[7] - t[1]);
+}
+
+INLINE void patch_in(const uint8_t *src, size_t row, size_t pixel, int16_t *v, size_t v_frequency)
+{
+    words t[8][8];
+    for (int x = 0; x < 8; x++) {
+        words d[8];
+        UNROLL for (int y = 0; y < 8; y++)
+        {
+            d[y] = chunk_at(src + (size_t)y * row + (size_t)x * pixel);
+        }
+        bytes_1d(d, t[x]);
     }
-}
-
-INLINE void transform_channels(const uint8_t *p, size_t row, size_t pixel, int tiles, const bool half, uint8_t *to, size_t v_tile, size_t v_position)
-{
-    words c[4][4];
-    load_column(p, row, half, c[0]);
-    load_column(p + pixel, row, half, c[1]);
-    for (int t = 0; t < tiles; t++, p += 2 * pixel, to += v_tile) {
-        load_column(p + 2 * pixel, row, half, c[2]);
-        load_column(p + 3 * pixel, row, half, c[3]);
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            uint8_t *v = to + (size_t)(4 * i) * v_position;
-            store_quarter(v, minus(c[0][i], c[2][i]), 4 * i, half);
-            store_quarter(v + v_position, plus(c[1][i], c[2][i]), 4 * i + 1, half);
-            store_quarter(v + 2 * v_position, minus(c[2][i], c[1][i]), 4 * i + 2, half);
-            store_quarter(v + 3 * v_position, minus(c[1][i], c[3][i]), 4 * i + 3, half);
-            c[0][i] = c[2][i]; /* the next patch begins with this one's last two columns */
-            c[1][i] = c[3][i];
+    for (int y = 0; y < 8; y++) {
+        words d[8], out[8];
+        UNROLL for (int x = 0; x < 8; x++)
+        {
+            d[x] = t[x][y];
+        }
+        words_1d(d, out);
+        UNROLL for (int x = 0; x < 8; x++)
+        {
+            _mm256_storeu_si256((__m256i *)(void *)(v + (size_t)(8 * y + x) * v_frequency), (__m256i)out[x]);
         }
     }
 }
 
-TARGET static void transform_in(const uint8_t *src, size_t src_row, size_t src_pixel, int tiles, int channels, uint8_t *v, size_t v_tile,
-                                size_t v_position)
+TARGET static void transform_in(const uint8_t *src, size_t src_row, size_t src_pixel, int tiles, int channels, int16_t *v, size_t v_tile,
+                                size_t v_frequency)
 {
-    int c = 0;
-    for (; c + 32 <= channels; c += 32) {
-        transform_channels(src + c, src_row, src_pixel, tiles, false, v + c, v_tile, v_position);
-    }
-    if (c < channels) {
-        transform_channels(src + c, src_row, src_pixel, tiles, true, v + c, v_tile, v_position);
+    for (int t = 0; t < tiles; t++) {
+        for (int c = 0; c < channels; c += FNR_I8_CHUNK) {
+            patch_in(src + (size_t)(FNR_I8_TILE * t) * src_pixel + c, src_row, src_pixel, v + (size_t)t * v_tile + c, v_frequency);
+        }
     }
 }
 
-static inline const sums *sums_at(const int32_t *p)
-{
-    return (const sums *)(const void *)p;
-}
+/* ---- and back --------------------------------------------------------------------------------------------------------------- */
 
-/* A^T m A of one tile and 16 outputs: y[0], y[1] above y[2], y[3]. */
-INLINE void inverse(const int32_t *m, size_t position, sums y[4])
+/* One tile, BLOCK outputs; alpha's rows are `outputs` long. */
+INLINE void patch_out(const int32_t *m, size_t m_frequency, const float *alpha, int outputs, vec beta, uint8_t *dst, size_t row, size_t pixel)
 {
-    sums top[4], low[4];
-#pragma GCC unroll 4
-    for (int q = 0; q < 4; q++) {
-        const int32_t *from = m + (size_t)q * position;
-        const sums m1 = *sums_at(from + 4 * position), m2 = *sums_at(from + 8 * position);
-        top[q] = *sums_at(from) + (m1 + m2);
-        low[q] = (m1 - m2) - *sums_at(from + 12 * position);
+    vec t[FNR_I8_TILE * 8], y[FNR_I8_TILE];
+    for (int x = 0; x < 8; x++) {
+        vec s[8];
+        UNROLL for (int i = 0; i < 8; i++)
+        {
+            const int f = 8 * i + x;
+            s[i] = sums_at(m + (size_t)f * m_frequency) * floats_at(alpha + f * outputs);
+        }
+        output_1d(s, 1, t + x, 8);
     }
-    y[0] = top[0] + (top[1] + top[2]);
-    y[1] = (top[1] - top[2]) - top[3];
-    y[2] = low[0] + (low[1] + low[2]);
-    y[3] = (low[1] - low[2]) - low[3];
+    for (int r = 0; r < FNR_I8_TILE; r++) {
+        output_1d(t + 8 * r, 1, y, 1);
+        UNROLL for (int c = 0; c < FNR_I8_TILE; c++)
+        {
+            store_block(dst + (size_t)r * row + (size_t)c * pixel, y[c] + beta);
+        }
+    }
 }
 
-TARGET static void transform_out(const int32_t *m, size_t m_tile, size_t m_position, int tiles, int vectors, const fnr_i8_requant *q,
+TARGET static void transform_out(const int32_t *m, size_t m_tile, size_t m_frequency, int tiles, int vectors, const fnr_i8_requant *q,
                                  uint8_t *dst, size_t dst_row, size_t dst_pixel)
 {
     for (int t = 0; t < tiles; t++) {
-        for (int v = 0; v < vectors; v++) {
-            uint8_t *to = dst + (size_t)(2 * t) * dst_pixel + (size_t)(16 * v);
-            const float *alpha = q->alpha + 16 * v, *beta = q->beta + 16 * v;
-            sums y[4];
-            inverse(m + (size_t)t * m_tile + (size_t)(16 * v), m_position, y);
-            store_bytes(to, &y[0], alpha, beta);
-            store_bytes(to + dst_pixel, &y[1], alpha, beta);
-            store_bytes(to + dst_row, &y[2], alpha, beta);
-            store_bytes(to + dst_row + dst_pixel, &y[3], alpha, beta);
+        for (int c = 0; c < 16 * vectors; c += BLOCK) {
+            patch_out(m + (size_t)t * m_tile + c, m_frequency, q->alpha + c, 16 * vectors, floats_at(q->beta + c),
+                      dst + (size_t)(FNR_I8_TILE * t) * dst_pixel + c, dst_row, dst_pixel);
         }
     }
 }
+
+/* ---- the rest --------------------------------------------------------------------------------------------------------------- */
 
 TARGET static void requant(const int32_t *c, size_t c_row, int rows, int vectors, const fnr_i8_requant *q, uint8_t *dst, size_t dst_pixel)
 {
     for (int r = 0; r < rows; r++) {
-        for (int v = 0; v < vectors; v++) {
-            const sums *y = sums_at(c + (size_t)r * c_row + (size_t)(16 * v));
-            store_bytes(dst + (size_t)r * dst_pixel + (size_t)(16 * v), y, q->alpha + 16 * v, q->beta + 16 * v);
+        for (int o = 0; o < 16 * vectors; o += BLOCK) {
+            store_block(dst + (size_t)r * dst_pixel + o, vfma(sums_at(c + (size_t)r * c_row + o), floats_at(q->alpha + o), floats_at(q->beta + o)));
         }
+    }
+}
+
+TARGET static void widen(const uint8_t *src, size_t count, int16_t *dst)
+{
+    for (size_t i = 0; i < count; i += FNR_I8_CHUNK) {
+        _mm256_storeu_si256((__m256i *)(void *)(dst + i), (__m256i)chunk_at(src + i));
     }
 }
 
 TARGET static void from_floats(const float *block, size_t pixels, uint8_t *dst, size_t dst_pixel)
 {
     for (size_t i = 0; i < pixels; i++) {
-        store_block(dst + i * dst_pixel, block + i * BLOCK);
+        store_block(dst + i * dst_pixel, floats_at(block + i * BLOCK));
     }
 }
 
 TARGET static void product(const fnr_i8_product *p, int rows)
 {
-    if (p->vectors == 4) {
-        for (int r = 0; r < rows; r += GROUP(4)) {
-            product_group(p, r, GROUP(4), 4);
-        }
-    } else if (p->vectors == 2) {
-        for (int r = 0; r < rows; r += GROUP(2)) {
-            product_group(p, r, GROUP(2), 2);
-        }
-    } else {
-        for (int r = 0; r < rows; r += GROUP(1)) {
-            product_group(p, r, GROUP(1), 1);
-        }
+#if MOST_VECTORS > 2
+    for (int r = 0; p->vectors == 4 && r < rows; r += GROUP(4)) {
+        product_group(p, r, GROUP(4), 4);
+    }
+#endif
+    for (int r = 0; p->vectors == 2 && r < rows; r += GROUP(2)) {
+        product_group(p, r, GROUP(2), 2);
+    }
+    for (int r = 0; p->vectors == 1 && r < rows; r += GROUP(1)) {
+        product_group(p, r, GROUP(1), 1);
     }
 }
 
 const fnr_i8_kernels KERNELS = {
     .name = KERNELS_NAME,
+    .vectors = MOST_VECTORS,
     .product = product,
     .transform_in = transform_in,
     .transform_out = transform_out,
     .requant = requant,
+    .widen = widen,
     .from_floats = from_floats,
 };

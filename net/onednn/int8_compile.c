@@ -6,8 +6,6 @@
 #include "src/core/threads.h"
 
 enum {
-    BEFORE = 1,
-    BEHIND = 2,                              /* border pixels: Winograd's last patch may reach one further */
     SLACK = FNR_I8_ROWS * 4 * FNR_I8_CHUNK   /* and rounded-up products further still; per 16 channels */
 };
 
@@ -27,7 +25,7 @@ static bool size_values(fnr_i8_program *p, fnr_error *err)
             return false;
         }
         v->channels = fnr_i8_round_up(v->shape.c);
-        v->row = (size_t)(v->shape.w + BEFORE + BEHIND) * (size_t)v->channels;
+        v->row = (size_t)(v->shape.w + FNR_I8_BEFORE + FNR_I8_BEHIND) * (size_t)v->channels;
         v->step = fnr_calloc((size_t)v->channels, sizeof *v->step, "steps of activations", err);
         if (!v->step) {
             return false;
@@ -70,8 +68,7 @@ static bool kind_of(const fnr_i8_program *p, const fnr_op *conv, const fnr_op *n
     if (first || !norm) {
         return unsupported(err, first ? "an input that is not read by a 3x3 convolution" : "a convolution without batch norm and ReLU");
     }
-    const bool few = p->values[conv->in[0]].part[0] < 0 && p->values[conv->in[0]].channels <= FNR_I8_DIRECT_CHANNELS;
-    *kind = conv->kind == FNR_OP_CONVT ? FNR_I8_UP : conv->kernel == 3 && !few ? FNR_I8_WINOGRAD : FNR_I8_DIRECT;
+    *kind = conv->kind == FNR_OP_CONVT ? FNR_I8_UP : conv->kernel == 3 && !p->each ? FNR_I8_WINOGRAD : FNR_I8_DIRECT;
     return conv->kernel == 1 ? unsupported(err, "a 1x1 convolution") : true;
 }
 
@@ -84,7 +81,7 @@ static bool add_step(fnr_i8_program *p, const fnr_op *conv, fnr_error *err)
     }
     const fnr_i8_value *in = &p->values[conv->in[0]];
     if (in->part[0] >= 0) {
-        if (s->kind != FNR_I8_WINOGRAD || p->values[in->part[0]].part[0] >= 0 || p->values[in->part[1]].part[0] >= 0) {
+        if (conv->kernel != 3 || s->kind == FNR_I8_LAST || p->values[in->part[0]].part[0] >= 0 || p->values[in->part[1]].part[0] >= 0) {
             return unsupported(err, "a concatenation that is read by something else than a 3x3 convolution");
         }
         s->in[0] = in->part[0];
@@ -119,7 +116,7 @@ static bool list_steps(fnr_i8_program *p, fnr_error *err)
 
 static size_t tensor_bytes(const fnr_i8_value *v)
 {
-    return (size_t)(v->shape.h + BEFORE + BEHIND) * v->row + (size_t)SLACK * (size_t)(v->channels / FNR_I8_CHUNK);
+    return (size_t)(v->shape.h + FNR_I8_BEFORE + FNR_I8_BEHIND) * v->row + (size_t)SLACK * (size_t)(v->channels / FNR_I8_CHUNK);
 }
 
 static size_t floats_for(size_t bytes)
@@ -149,7 +146,7 @@ static bool place_values(fnr_i8_program *p, fnr_error *err)
 static bool place_rest(fnr_i8_program *p, fnr_error *err)
 {
     for (int i = 0; i < p->n_steps; i++) {
-        const size_t bytes = fnr_i8_scratch_bytes(&p->steps[i]);
+        const size_t bytes = fnr_i8_scratch_bytes(p, &p->steps[i]);
         p->scratch_bytes = bytes > p->scratch_bytes ? bytes : p->scratch_bytes;
     }
     p->workers = fnr_threads_get();
@@ -164,7 +161,7 @@ static void bind(fnr_i8_program *p)
     for (int i = 0; i < p->graph->n_values; i++) {
         fnr_i8_value *v = &p->values[i];
         if (v->buffer >= 0) {
-            v->data = (uint8_t *)fnr_dn_plan_data(&p->plan, v->buffer) + BEFORE * (v->row + (size_t)v->channels);
+            v->data = (uint8_t *)fnr_dn_plan_data(&p->plan, v->buffer) + FNR_I8_BEFORE * (v->row + (size_t)v->channels);
         }
     }
     p->planes = (fnr_dn_planes){.data = fnr_dn_plan_data(&p->plan, p->planes_buffer), .shape = p->input};
@@ -206,8 +203,8 @@ static const fnr_i8_kernels *choose_kernels(void)
     return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ? &fnr_i8_kernels_vnni : &fnr_i8_kernels_avx2;
 }
 
-bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_shape *shape, size_t max_bytes, fnr_i8_program **out,
-                        fnr_error *err)
+bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_shape *shape, bool each, size_t max_bytes,
+                        fnr_i8_program **out, fnr_error *err)
 {
     const fnr_graph *g = s->graph;
     if (g->spatial != 2) {
@@ -224,6 +221,7 @@ bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_sh
     p->input = *shape;
     p->input.n = 1;
     p->samples = shape->n;
+    p->each = each;
     p->values = fnr_calloc((size_t)g->n_values, sizeof *p->values, "values of a program", err);
     p->steps = p->values ? fnr_calloc((size_t)g->n_ops + 1, sizeof *p->steps, "steps of a program", err) : NULL;
     if (!p->steps || !compile(p, max_bytes, err)) {
@@ -244,7 +242,6 @@ void fnr_i8_program_free(fnr_i8_program *p)
     }
     for (int i = 0; p->steps && i <= p->graph->n_ops; i++) {
         free(p->steps[i].weights);
-        free(p->steps[i].init);
         free(p->steps[i].alpha);
         free(p->steps[i].edge_weights);
     }

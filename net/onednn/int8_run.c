@@ -17,7 +17,7 @@ typedef struct {
     float *y; /* LAST */
     int pieces, share; /* neighbours that one worker takes at a time: it reads rows that it has just read */
     atomic_int next;
-    void (*piece)(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y);
+    void (*piece)(const fnr_i8_program *p, const fnr_i8_step *s, int index, void *scratch, float *y);
 } work;
 
 static int at_most(int a, int b)
@@ -38,21 +38,26 @@ static void worker(void *ctx, size_t index)
 
 /* ---- Winograd ------------------------------------------------------------------------------------------------------------- */
 
-/* Tiles of a piece: their sums are read back from the second-level cache, their weights are used that often. */
 enum {
-    TILES = FNR_I8_ROWS / 2,
-    GAP = 64 /* bytes between the numbers of two positions: else they would often fall into the same few lines of the cache */
+    GAP = 64,           /* bytes between the words of two frequencies: else they would often fall into the same few lines of the cache */
+    MANY_CHANNELS = 256 /* weights from here on do not stay in the second-level cache: more tiles share them */
 };
 
-/* Bytes from one position to the next. */
-static size_t patches_step(const fnr_i8_step *s)
+/* Tiles of a piece: their sums are read back from the second-level cache, their weights are used that often. */
+static int tiles_of_piece(const fnr_i8_step *s)
 {
-    return (size_t)TILES * (size_t)s->rows_in + GAP;
+    return s->rows_in < MANY_CHANNELS ? FNR_I8_ROWS / 2 : FNR_I8_ROWS;
 }
 
-static size_t sums_step(int vectors)
+/* Words from one frequency to the next. */
+static size_t patches_step(const fnr_i8_step *s)
 {
-    return (size_t)(TILES * vectors) * 16 * sizeof(int32_t) + GAP;
+    return (size_t)(tiles_of_piece(s) * s->rows_in) + GAP / sizeof(int16_t);
+}
+
+static size_t sums_step(const fnr_i8_step *s, int vectors)
+{
+    return (size_t)(tiles_of_piece(s) * vectors * 16) + GAP / sizeof(int32_t);
 }
 
 typedef struct {
@@ -60,26 +65,31 @@ typedef struct {
     int first, end;    /* of the piece */
 } tiles;
 
-static tiles tiles_at(const fnr_i8_value *out, int index)
+static tiles tiles_at(const fnr_i8_program *p, const fnr_i8_step *s, int index)
 {
-    tiles t = {.across = (out->shape.w + 1) / 2};
-    t.count = t.across * ((out->shape.h + 1) / 2);
-    t.first = index * TILES;
-    t.end = at_most(t.first + TILES, t.count);
+    const fnr_shape *out = &p->values[s->out].shape;
+    tiles t = {.across = (out->w + FNR_I8_TILE - 1) / FNR_I8_TILE};
+    t.count = t.across * ((out->h + FNR_I8_TILE - 1) / FNR_I8_TILE);
+    t.first = index * tiles_of_piece(s);
+    t.end = at_most(t.first + tiles_of_piece(s), t.count);
     return t;
 }
 
-static void transform_in(const fnr_i8_program *p, const fnr_i8_step *s, const tiles *t, uint8_t *v)
+static uint8_t *pixel_at(const fnr_i8_value *v, int y, int x)
+{
+    return v->data + (ptrdiff_t)y * (ptrdiff_t)v->row + (ptrdiff_t)x * v->channels;
+}
+
+static void transform_in(const fnr_i8_program *p, const fnr_i8_step *s, const tiles *t, int16_t *v)
 {
     for (int i = t->first, n; i < t->end; i += n) {
         const int y = i / t->across, x = i % t->across;
         n = at_most(t->across - x, t->end - i);
-        uint8_t *to = v + (size_t)(i - t->first) * (size_t)s->rows_in;
+        int16_t *to = v + (size_t)(i - t->first) * (size_t)s->rows_in;
         for (int k = 0; k < 2 && s->in[k] >= 0; k++) {
             const fnr_i8_value *in = &p->values[s->in[k]];
-            const uint8_t *corner = in->data + (size_t)(2 * y) * in->row - in->row + (size_t)(2 * x) * (size_t)in->channels - in->channels;
-            p->kernels->transform_in(corner, in->row, (size_t)in->channels, n, in->channels, to, (size_t)s->rows_in,
-                                     patches_step(s));
+            const uint8_t *corner = pixel_at(in, FNR_I8_TILE * y - 1, FNR_I8_TILE * x - 1);
+            p->kernels->transform_in(corner, in->row, (size_t)in->channels, n, in->channels, to, (size_t)s->rows_in, patches_step(s));
             to += in->channels;
         }
     }
@@ -88,36 +98,39 @@ static void transform_in(const fnr_i8_program *p, const fnr_i8_step *s, const ti
 static void transform_out(const fnr_i8_program *p, const fnr_i8_step *s, const tiles *t, const int32_t *m, int vector, int vectors)
 {
     const fnr_i8_value *out = &p->values[s->out];
-    const fnr_i8_requant q = {.alpha = s->alpha + 16 * vector, .beta = s->beta + 16 * vector};
+    const fnr_i8_requant q = {.alpha = s->alpha + 16 * vector * s->products, .beta = s->beta + 16 * vector};
     const size_t per_tile = (size_t)(16 * vectors);
     for (int i = t->first, n; i < t->end; i += n) {
         const int y = i / t->across, x = i % t->across;
         n = at_most(t->across - x, t->end - i);
-        uint8_t *to = out->data + (size_t)(2 * y) * out->row + (size_t)(2 * x) * (size_t)out->channels + 16 * vector;
-        p->kernels->transform_out(m + (size_t)(i - t->first) * per_tile, per_tile, sums_step(vectors) / sizeof *m, n, vectors, &q, to, out->row,
-                                  (size_t)out->channels);
+        p->kernels->transform_out(m + (size_t)(i - t->first) * per_tile, per_tile, sums_step(s, vectors), n, vectors, &q,
+                                  pixel_at(out, FNR_I8_TILE * y, FNR_I8_TILE * x) + 16 * vector, out->row, (size_t)out->channels);
     }
 }
 
-static void winograd_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
+/* The weights of product q for `vectors` vectors of outputs from the given one on. */
+static const int16_t *weights_of(const fnr_i8_step *s, int vector, int vectors, int q)
+{
+    return s->weights + (size_t)(vector * s->products + q * vectors) * 16 * (size_t)s->depth;
+}
+
+static void winograd_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, void *scratch, float *y)
 {
     (void)y;
-    const fnr_i8_value *out = &p->values[s->out];
-    const tiles t = tiles_at(out, index);
-    int32_t *m = (int32_t *)(void *)(scratch + FNR_I8_POSITIONS * patches_step(s));
-    transform_in(p, s, &t, scratch);
-    for (int v = 0, vectors; v < out->channels / 16; v += vectors) {
-        vectors = fnr_i8_vectors(out->channels / 16 - v);
-        for (int q = 0; q < FNR_I8_POSITIONS; q++) {
+    const tiles t = tiles_at(p, s, index);
+    int16_t *words = scratch;
+    int32_t *m = (int32_t *)(void *)(words + FNR_I8_FREQUENCIES * patches_step(s));
+    transform_in(p, s, &t, words);
+    for (int v = 0, vectors, all = p->values[s->out].channels / 16; v < all; v += vectors) {
+        vectors = fnr_i8_vectors(p, all - v);
+        for (int f = 0; f < FNR_I8_FREQUENCIES; f++) {
             const fnr_i8_product product = {
-                .a = scratch + (size_t)q * patches_step(s),
+                .a = words + (size_t)f * patches_step(s),
                 .a_row = (size_t)s->rows_in,
-                .segments = 1,
-                .segment_bytes = s->rows_in,
-                .b = s->weights + ((size_t)v * FNR_I8_POSITIONS + (size_t)(q * vectors)) * 16 * (size_t)s->rows_in,
+                .depth = s->depth,
+                .b = weights_of(s, v, vectors, f),
                 .vectors = vectors,
-                .init = s->init + (v * FNR_I8_POSITIONS + q * vectors) * 16,
-                .c = m + (size_t)q * sums_step(vectors) / sizeof *m,
+                .c = m + (size_t)f * sums_step(s, vectors),
                 .c_row = (size_t)(16 * vectors),
             };
             p->kernels->product(&product, t.end - t.first);
@@ -146,74 +159,79 @@ static run run_at(const fnr_i8_value *coarse, int index)
     return r;
 }
 
-static uint8_t *pixel_at(const fnr_i8_value *v, int y, int x)
+/* What lies under the kernel at each pixel of a run, in one row each: taps, and the channels of both inputs in each. */
+static void gather_run(const fnr_i8_program *p, const fnr_i8_step *s, const run *r, int16_t *rows)
 {
-    return v->data + (size_t)y * v->row + (size_t)x * (size_t)v->channels;
-}
-
-/* The pixels under the kernel are a few rows of neighbours: one long product. */
-static void direct_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
-{
-    (void)y;
-    const fnr_i8_value *in = &p->values[s->in[0]], *out = &p->values[s->out];
     const fnr_op *conv = s->conv;
-    const run r = run_at(out, index);
-    for (int v = 0, vectors; v < out->channels / 16; v += vectors) {
-        vectors = fnr_i8_vectors(out->channels / 16 - v);
-        const fnr_i8_product product = {
-            .a = pixel_at(in, conv->stride * r.y, conv->stride * r.x) - (size_t)conv->pad * (in->row + (size_t)in->channels),
-            .a_row = (size_t)(conv->stride * in->channels),
-            .segments = conv->kernel,
-            .segment_bytes = conv->kernel * in->channels,
-            .a_segment = in->row,
-            .b = s->weights + (size_t)(16 * v) * (size_t)s->depth,
-            .vectors = vectors,
-            .init = s->init + 16 * v,
-            .c = (int32_t *)(void *)scratch,
-            .c_row = (size_t)(16 * vectors),
-        };
-        const fnr_i8_requant q = {.alpha = s->alpha + 16 * v, .beta = s->beta + 16 * v};
-        p->kernels->product(&product, r.count);
-        p->kernels->requant(product.c, product.c_row, r.count, vectors, &q, pixel_at(out, r.y, r.x) + 16 * v, (size_t)out->channels);
+    for (int i = 0; i < r->count * fnr_i8_taps(conv); i++) {
+        const int tap = i % fnr_i8_taps(conv), x = r->x + i / fnr_i8_taps(conv);
+        const int py = conv->stride * r->y - conv->pad + tap / conv->kernel, px = conv->stride * x - conv->pad + tap % conv->kernel;
+        for (int k = 0; k < 2 && s->in[k] >= 0; k++) {
+            const fnr_i8_value *in = &p->values[s->in[k]];
+            p->kernels->widen(pixel_at(in, py, px), (size_t)in->channels, rows);
+            rows += in->channels;
+        }
     }
 }
 
-static void up_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
+/* Words of a run's rows; its sums lie behind them. */
+static size_t run_words(const fnr_i8_step *s)
+{
+    return (size_t)FNR_I8_ROWS * (size_t)s->depth;
+}
+
+/* One product of the run's rows and its bytes: those of `run` pixels of the output from (y, x) on, `apart` pixels from each other. */
+static void multiply_run(const fnr_i8_program *p, const fnr_i8_step *s, int16_t *rows, const run *r, int vector, int q, uint8_t *to, int apart)
+{
+    const fnr_i8_value *out = &p->values[s->out];
+    const int vectors = fnr_i8_vectors(p, out->channels / 16 - vector);
+    const fnr_i8_product product = {
+        .a = rows,
+        .a_row = (size_t)s->depth,
+        .depth = s->depth,
+        .b = weights_of(s, vector, vectors, q),
+        .vectors = vectors,
+        .c = (int32_t *)(void *)(rows + run_words(s)),
+        .c_row = (size_t)(16 * vectors),
+    };
+    const fnr_i8_requant requant = {.alpha = s->alpha + 16 * vector, .beta = s->beta + 16 * vector};
+    p->kernels->product(&product, r->count);
+    p->kernels->requant(product.c, product.c_row, r->count, vectors, &requant, to + 16 * vector, (size_t)(apart * out->channels));
+}
+
+static void direct_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, void *scratch, float *y)
+{
+    (void)y;
+    const fnr_i8_value *out = &p->values[s->out];
+    const run r = run_at(out, index);
+    gather_run(p, s, &r, scratch);
+    for (int v = 0; v < out->channels / 16; v += fnr_i8_vectors(p, out->channels / 16 - v)) {
+        multiply_run(p, s, scratch, &r, v, 0, pixel_at(out, r.y, r.x), 1);
+    }
+}
+
+static void up_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, void *scratch, float *y)
 {
     (void)y;
     const fnr_i8_value *in = &p->values[s->in[0]], *out = &p->values[s->out];
     const run r = run_at(in, index);
-    for (int v = 0, vectors; v < out->channels / 16; v += vectors) {
-        vectors = fnr_i8_vectors(out->channels / 16 - v);
-        const fnr_i8_requant q = {.alpha = s->alpha + 16 * v, .beta = s->beta + 16 * v};
+    p->kernels->widen(pixel_at(in, r.y, r.x), (size_t)(r.count * in->channels), scratch);
+    for (int v = 0; v < out->channels / 16; v += fnr_i8_vectors(p, out->channels / 16 - v)) {
         for (int tap = 0; tap < 4; tap++) {
-            const fnr_i8_product product = {
-                .a = pixel_at(in, r.y, r.x),
-                .a_row = (size_t)in->channels,
-                .segments = 1,
-                .segment_bytes = in->channels,
-                .b = s->weights + (size_t)(4 * v + tap * vectors) * 16 * (size_t)s->depth,
-                .vectors = vectors,
-                .init = s->init + (4 * v + tap * vectors) * 16,
-                .c = (int32_t *)(void *)scratch,
-                .c_row = (size_t)(16 * vectors),
-            };
-            p->kernels->product(&product, r.count);
-            p->kernels->requant(product.c, product.c_row, r.count, vectors, &q, pixel_at(out, 2 * r.y + tap / 2, 2 * r.x + tap % 2) + 16 * v,
-                                (size_t)(2 * out->channels));
+            multiply_run(p, s, scratch, &r, v, tap, pixel_at(out, 2 * r.y + tap / 2, 2 * r.x + tap % 2), 2);
         }
     }
 }
 
 /* ---- both ends ------------------------------------------------------------------------------------------------------------- */
 
-static void first_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *unused)
+static void first_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, void *scratch, float *unused)
 {
     (void)unused;
     const fnr_i8_value *out = &p->values[s->out];
     const int block = p->floats->block, n_rows = 3 * s->edge.plain.c, w = out->shape.w;
     const float *rows[3 * FNR_DN_EDGE_PLAIN];
-    float *floats = (float *)(void *)scratch;
+    float *floats = scratch;
     const int first = index * BAND, end = at_most(first + BAND, out->shape.h);
     for (int i = first * runs_across(w); i < end * runs_across(w); i++) {
         const run r = run_at(out, i);
@@ -228,27 +246,26 @@ static void first_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index
     }
 }
 
-/* Every input pixel is multiplied with the weights of all nine taps at once, high and low halves apart; an output pixel sums its
- * neighbours' products. */
-enum { TAP_SUMS = 32, ACROSS = FNR_I8_ROWS - 2 /* output pixels of a piece: it needs one more on each side */ };
+/* Every input pixel is multiplied with the weights of all nine taps at once; an output pixel sums its neighbours' products. */
+enum { ACROSS = FNR_I8_ROWS - 2 /* output pixels of a piece: it needs one more on each side */ };
 
-typedef int32_t tap_row[FNR_I8_ROWS * TAP_SUMS];
+typedef int32_t tap_row[FNR_I8_ROWS * 16];
 
 /* Products of the pixels x - 1 .. x + ACROSS of row y. */
 static const int32_t *tap_products(const fnr_i8_program *p, const fnr_i8_step *s, int channel, int y, int x, tap_row *ring)
 {
     const fnr_i8_value *in = &p->values[s->in[0]];
+    int16_t *rows = (int16_t *)(void *)(ring + 3);
     const fnr_i8_product product = {
-        .a = pixel_at(in, y, 0) + (x - 1) * in->channels,
-        .a_row = (size_t)in->channels,
-        .segments = 1,
-        .segment_bytes = in->channels,
-        .b = s->weights + (size_t)channel * TAP_SUMS * (size_t)s->depth,
-        .vectors = TAP_SUMS / 16,
-        .init = s->init,
+        .a = rows,
+        .a_row = (size_t)s->depth,
+        .depth = s->depth,
+        .b = s->weights + (size_t)(16 * channel) * (size_t)s->depth,
+        .vectors = 1,
         .c = ring[(y + 3) % 3],
-        .c_row = TAP_SUMS,
+        .c_row = 16,
     };
+    p->kernels->widen(pixel_at(in, y, x - 1), run_words(s), rows);
     p->kernels->product(&product, FNR_I8_ROWS);
     return product.c;
 }
@@ -256,22 +273,20 @@ static const int32_t *tap_products(const fnr_i8_program *p, const fnr_i8_step *s
 static void sum_taps(const int32_t *const rows[3], int count, float alpha, float beta, float *out)
 {
     for (int x = 0; x < count; x++) {
-        int32_t high = 0, low = 0;
+        int32_t sum = 0;
 #pragma GCC unroll 9
         for (int t = 0; t < 9; t++) {
-            const int32_t *at = rows[t / 3] + (x + t % 3) * TAP_SUMS + t;
-            high += at[0];
-            low += at[TAP_SUMS / 2];
+            sum += rows[t / 3][(x + t % 3) * 16 + t];
         }
-        out[x] = alpha * ((float)FNR_I8_HIGH * (float)high + (float)low) + beta;
+        out[x] = alpha * (float)sum + beta;
     }
 }
 
-static void last_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, uint8_t *scratch, float *y)
+static void last_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, void *scratch, float *y)
 {
     const fnr_shape *out = &p->values[s->out].shape;
     const int first = index * BAND, end = at_most(first + BAND, out->h);
-    tap_row *ring = (tap_row *)(void *)scratch;
+    tap_row *ring = scratch;
     for (int i = 0; i < out->c * ((out->w + ACROSS - 1) / ACROSS); i++) {
         const int c = i % out->c, x = i / out->c * ACROSS;
         float *to = y + ((size_t)c * (size_t)out->h + (size_t)first) * (size_t)out->w + x;
@@ -287,19 +302,19 @@ static void last_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index,
 
 /* ---- all ------------------------------------------------------------------------------------------------------------------- */
 
-size_t fnr_i8_scratch_bytes(const fnr_i8_step *s)
+size_t fnr_i8_scratch_bytes(const fnr_i8_program *p, const fnr_i8_step *s)
 {
-    const size_t sums = (size_t)FNR_I8_ROWS * 64 * sizeof(int32_t);
+    const size_t rows = run_words(s) * sizeof(int16_t);
     switch (s->kind) {
     case FNR_I8_WINOGRAD:
-        return FNR_I8_POSITIONS * (patches_step(s) + sums_step(4));
+        return FNR_I8_FREQUENCIES * (patches_step(s) * sizeof(int16_t) + sums_step(s, p->kernels->vectors) * sizeof(int32_t));
     case FNR_I8_DIRECT:
     case FNR_I8_UP:
-        return sums;
+        return rows + (size_t)(FNR_I8_ROWS * p->kernels->vectors * 16) * sizeof(int32_t);
     case FNR_I8_FIRST:
         return (size_t)FNR_I8_ROWS * FNR_I8_CHUNK * sizeof(float);
     case FNR_I8_LAST:
-        return 3 * sizeof(tap_row);
+        return 3 * sizeof(tap_row) + rows;
     }
     return 0;
 }
@@ -313,7 +328,7 @@ static void clear_border(const fnr_i8_value *v)
     for (int y = 0; y < v->shape.h; y++) {
         memset(v->data + (size_t)y * v->row + inside, 0, v->row - inside);
     }
-    memset(v->data + (size_t)v->shape.h * v->row - c, 0, 2 * v->row);
+    memset(v->data + (size_t)v->shape.h * v->row - c, 0, FNR_I8_BEHIND * v->row);
 }
 
 static void run_step(fnr_i8_program *p, const fnr_i8_step *s, float *y)
@@ -328,7 +343,7 @@ static void run_step(fnr_i8_program *p, const fnr_i8_step *s, float *y)
         break;
     case FNR_I8_WINOGRAD:
         w.piece = winograd_piece;
-        w.pieces = (tiles_at(out, 0).count + TILES - 1) / TILES;
+        w.pieces = (tiles_at(p, s, 0).count + tiles_of_piece(s) - 1) / tiles_of_piece(s);
         break;
     case FNR_I8_DIRECT:
         w.piece = direct_piece;

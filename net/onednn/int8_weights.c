@@ -1,8 +1,9 @@
-/* From a state's parameters: what an activation's unit stands for, and weights as bytes. */
+/* From a state's parameters: what an activation's unit stands for, and weights as words. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "net/onednn/int8.h"
+#include "net/onednn/wino_strip.h"
 #include "src/core/mem.h"
 #include "src/core/threads.h"
 
@@ -28,17 +29,15 @@ static bool first_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
     return true;
 }
 
-static bool bytes_new(fnr_i8_program *p, fnr_i8_step *s, size_t outputs, fnr_error *err)
+static bool words_new(fnr_i8_program *p, fnr_i8_step *s, size_t outputs, fnr_error *err)
 {
-    const size_t sums = outputs * (size_t)s->products, bytes = sums * (size_t)s->depth;
-    s->weights = fnr_alloc_aligned(bytes, 1, "int8 weights", err);
-    s->init = s->weights ? fnr_alloc_aligned(sums, sizeof *s->init, "int8 weights", err) : NULL;
-    if (!s->init) {
+    const size_t count = outputs * (size_t)s->products * (size_t)s->depth;
+    s->weights = fnr_alloc_aligned(count, sizeof *s->weights, "int8 weights", err);
+    if (!s->weights) {
         return false;
     }
-    memset(s->weights, 0, bytes);
-    memset(s->init, 0, sums * sizeof *s->init);
-    p->weight_bytes += bytes + sums * sizeof *s->init;
+    memset(s->weights, 0, count * sizeof *s->weights);
+    p->weight_bytes += count * sizeof *s->weights;
     return true;
 }
 
@@ -48,16 +47,18 @@ bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
     for (int k = 0; k < 2 && s->in[k] >= 0; k++) {
         s->rows_in += p->values[s->in[k]].channels;
     }
-    s->products = s->kind == FNR_I8_WINOGRAD ? FNR_I8_POSITIONS : s->kind == FNR_I8_UP ? 4 : 1;
+    s->products = s->kind == FNR_I8_WINOGRAD ? FNR_I8_FREQUENCIES : s->kind == FNR_I8_UP ? 4 : 1;
     s->depth = s->kind == FNR_I8_DIRECT ? fnr_i8_taps(s->conv) * s->rows_in : s->rows_in;
-    s->alpha = fnr_alloc_aligned(3 * outputs, sizeof *s->alpha, "int8 scales", err);
+    const size_t alphas = outputs * (size_t)(s->kind == FNR_I8_WINOGRAD ? s->products : 1), scales = alphas + 2 * outputs;
+    s->alpha = fnr_alloc_aligned(scales, sizeof *s->alpha, "int8 scales", err);
     if (!s->alpha) {
         return false;
     }
-    memset(s->alpha, 0, 3 * outputs * sizeof *s->alpha);
-    s->beta = s->alpha + outputs;
+    memset(s->alpha, 0, scales * sizeof *s->alpha);
+    s->beta = s->alpha + alphas;
     s->zeros = s->beta + outputs;
-    return s->kind == FNR_I8_FIRST ? first_new(p, s, err) : bytes_new(p, s, s->kind == FNR_I8_LAST ? 32 * (size_t)p->values[s->out].shape.c : outputs, err);
+    p->weight_bytes += scales * sizeof *s->alpha;
+    return s->kind == FNR_I8_FIRST ? first_new(p, s, err) : words_new(p, s, s->kind == FNR_I8_LAST ? 16 * (size_t)p->values[s->out].shape.c : outputs, err);
 }
 
 /* A channel that never rises above zero still needs a step; the smallest is a thousandth of the largest. */
@@ -75,36 +76,63 @@ static void find_steps(const fnr_i8_program *p, const fnr_i8_step *s)
     }
 }
 
-/* alpha and beta so that byte = alpha * sum + beta, where the sum counts `unit[o]`s of the convolution without bias. */
-static void fold_norm(const fnr_i8_program *p, fnr_i8_step *s, int o, double unit)
+/* Byte = factor * x + beta, where x is output o of the convolution without its bias; returns the factor. */
+static double fold_norm(const fnr_i8_program *p, fnr_i8_step *s, int o)
 {
     const float *gamma = param(p, s->norm->weight), *beta = param(p, s->norm->bias), *bias = param(p, s->conv->bias);
     const double mean = (double)param(p, s->norm->running_mean)[o], var = (double)param(p, s->norm->running_var)[o];
     const double factor = (double)gamma[o] / sqrt(var + (double)FNR_BN_EPS), step = (double)p->values[s->out].step[o];
-    s->alpha[o] = (float)(unit * factor / step);
     s->beta[o] = (float)((factor * ((bias ? (double)bias[o] : 0) - mean) + (double)beta[o]) / step);
+    return factor / step;
 }
 
-/* ---- bytes --------------------------------------------------------------------------------------------------------------- */
+/* ---- words --------------------------------------------------------------------------------------------------------------- */
+
+/* What one unit of `count` weights stands for: as little as words allow, and sums of their products with words up to `limit`. */
+static double unit_of(const double *w, size_t count, double limit)
+{
+    double most = 0, sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        most = fmax(most, fabs(w[i]));
+        sum += fabs(w[i]);
+    }
+    const double room = (double)INT32_MAX / limit - 0.5 * (double)count; /* rounding may add a half to each */
+    return most > 0 ? fmax(most / INT16_MAX, sum / room) : 1;
+}
+
+/* G g along one axis; Lavin and Gray's matrix for the points 0, +-1/2, +-1, +-2, infinity. */
+static void transform_axis(double a, double b, double c, double *u, int step)
+{
+    u[0] = -a;
+    u[step] = (a + b / 2 + c / 4) / 1.40625;
+    u[2 * step] = (a - b / 2 + c / 4) / 1.40625;
+    u[3 * step] = (a + b + c) / -4.5;
+    u[4 * step] = (a - b + c) / -4.5;
+    u[5 * step] = (a + 2 * b + 4 * c) / 180; /* 90, but B's row is doubled */
+    u[6 * step] = (a - 2 * b + 4 * c) / 180;
+    u[7 * step] = c;
+}
 
 /* G w G^T. */
-static void transform_weights(const double w[9], double out[FNR_I8_POSITIONS])
+static void transform_weights(const double w[9], double u[FNR_I8_FREQUENCIES])
 {
-    double rows[4][3];
+    double t[FNR_I8_REACH * 3];
     for (int x = 0; x < 3; x++) {
-        const double a = w[x], b = w[3 + x], c = w[6 + x];
-        rows[0][x] = a;
-        rows[1][x] = (a + b + c) / 2;
-        rows[2][x] = (a - b + c) / 2;
-        rows[3][x] = c;
+        transform_axis(w[x], w[3 + x], w[6 + x], t + x, 3);
     }
-    for (int i = 0; i < 4; i++) {
-        const double a = rows[i][0], b = rows[i][1], c = rows[i][2];
-        out[4 * i] = a;
-        out[4 * i + 1] = (a + b + c) / 2;
-        out[4 * i + 2] = (a - b + c) / 2;
-        out[4 * i + 3] = c;
+    for (int y = 0; y < FNR_I8_REACH; y++) {
+        transform_axis(t[3 * y], t[3 * y + 1], t[3 * y + 2], u + FNR_I8_REACH * y, 1);
     }
+}
+
+/* The largest magnitude of B^T d B at a frequency for bytes d, and some for its roundings. */
+static double largest_at(int frequency)
+{
+    /* Sums of the positive and of the negative numbers in a row of B^T. */
+    static const double plus[FNR_I8_REACH] = {6.25, 7.5, 7.5, 4, 6.25, 7.5, 7.5, 6.25};
+    static const double minus[FNR_I8_REACH] = {6.25, 7.5, 7.5, 8.5, 6.25, 7.5, 7.5, 6.25};
+    const int y = frequency / FNR_I8_REACH, x = frequency % FNR_I8_REACH;
+    return 255 * fmax(plus[y] * plus[x] + minus[y] * minus[x], plus[y] * minus[x] + minus[y] * plus[x]) + 4;
 }
 
 /* All weights of output o, times their input's step, as the products read them: out[product * depth + place in the row]. */
@@ -119,7 +147,7 @@ static void gather(const fnr_i8_program *p, const fnr_i8_step *s, int o, double 
     }
     for (int k = 0; k < 2 && s->in[k] >= 0; first += p->values[s->in[k++]].channels) {
         for (int c = 0; c < p->values[s->in[k]].shape.c; c++, channel++) {
-            double w[9], u[FNR_I8_POSITIONS];
+            double w[9], u[FNR_I8_FREQUENCIES];
             for (int t = 0; t < taps; t++) {
                 const int at = s->kind == FNR_I8_UP ? channel * n_out + o : o * n_in + channel;
                 w[t] = (double)weights[(size_t)at * (size_t)taps + (size_t)t] * (double)p->values[s->in[k]].step[c];
@@ -128,7 +156,7 @@ static void gather(const fnr_i8_program *p, const fnr_i8_step *s, int o, double 
                 transform_weights(w, u);
             }
             const double *from = s->kind == FNR_I8_WINOGRAD ? u : w;
-            for (int q = 0; q < (s->kind == FNR_I8_WINOGRAD ? FNR_I8_POSITIONS : taps); q++) {
+            for (int q = 0; q < (s->kind == FNR_I8_WINOGRAD ? FNR_I8_FREQUENCIES : taps); q++) {
                 out[(size_t)q * (size_t)s->rows_in + (size_t)(first + c)] = from[q]; /* DIRECT: pixel after pixel in one row */
             }
         }
@@ -138,55 +166,59 @@ static void gather(const fnr_i8_program *p, const fnr_i8_step *s, int o, double 
 typedef struct {
     const fnr_i8_program *program;
     fnr_i8_step *step;
-    double *rows; /* products * depth per output; NULL where there is no memory */
+    double *rows; /* products * depth per worker */
 } pack_job;
 
-static void pack_output(void *ctx, size_t index)
+/* The group of vectors whose products make an output. */
+typedef struct {
+    int first, vectors;
+} group;
+
+static group group_of(const fnr_i8_program *p, const fnr_i8_step *s, int o)
 {
-    const pack_job *j = ctx;
-    fnr_i8_step *s = j->step;
-    const int o = (int)index, vector = o / 16, all = j->program->values[s->out].channels / 16;
-    int group = 0, vectors = fnr_i8_vectors(all); /* first vector of the group of products that makes this output, and its size */
-    for (; vector >= group + vectors; vectors = fnr_i8_vectors(all - group)) {
-        group += vectors;
+    const int all = p->values[s->out].channels / 16;
+    group g = {.vectors = fnr_i8_vectors(p, all)};
+    while (o / 16 >= g.first + g.vectors) {
+        g.first += g.vectors;
+        g.vectors = fnr_i8_vectors(p, all - g.first);
     }
-    const size_t count = (size_t)s->products * (size_t)s->depth;
-    double *row = j->rows + index * count, most = 0;
-    const bool real = o < j->program->values[s->out].shape.c;
-    if (real) {
-        gather(j->program, s, o, row);
-    }
-    for (size_t i = 0; real && i < count; i++) {
-        most = fmax(most, fabs(row[i]));
-    }
-    const double unit = most > 0 ? most / 127 : 1;
-    int8_t *weights = s->weights + (size_t)(16 * group) * count;
-    int32_t *init = s->init + (size_t)(16 * group * s->products);
-    for (int q = 0; q < s->products; q++) {
-        int sum = 0;
-        for (int k = 0; k < s->depth; k++) {
-            const int w = real ? (int)lrint(row[(size_t)q * (size_t)s->depth + (size_t)k] / unit) : 0;
-            weights[(((size_t)q * (size_t)s->depth + (size_t)k) / 4 * (size_t)vectors + (size_t)(vector - group)) * 64 + (size_t)(o % 16 * 4 + k % 4)] =
-                (int8_t)w;
-            sum += w;
-        }
-        const bool offset = s->kind == FNR_I8_WINOGRAD && q != FNR_I8_CENTRE;
-        init[(q * vectors + vector - group) * 16 + o % 16] = offset ? -FNR_I8_OFFSET * sum : 0;
-    }
-    if (real) {
-        fold_norm(j->program, s, o, s->kind == FNR_I8_WINOGRAD ? 4 * unit : unit);
+    return g;
+}
+
+/* The words of one product for output o, as fnr_i8_product wants them. */
+static void put_words(const fnr_i8_step *s, group g, int o, int q, const double *row, double unit)
+{
+    int16_t *to = s->weights + ((size_t)g.first * (size_t)s->products + (size_t)(q * g.vectors)) * 16 * (size_t)s->depth;
+    for (int k = 0; k < s->depth; k++) {
+        to[((size_t)(k / 2 * g.vectors + o / 16 - g.first) * 16 + (size_t)(o % 16)) * 2 + (size_t)(k % 2)] = (int16_t)lrint(row[k] / unit);
     }
 }
 
-static bool pack_bytes(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+static void pack_output(void *ctx, int worker, int o)
 {
-    const size_t outputs = (size_t)p->values[s->out].channels;
+    const pack_job *j = ctx;
+    fnr_i8_step *s = j->step;
+    const group g = group_of(j->program, s, o);
+    const size_t depth = (size_t)s->depth, count = (size_t)s->products * depth;
+    double *row = j->rows + (size_t)worker * count;
+    gather(j->program, s, o, row);
+    const double factor = fold_norm(j->program, s, o), common = unit_of(row, count, 255);
+    for (int q = 0; q < s->products; q++) {
+        const bool winograd = s->kind == FNR_I8_WINOGRAD;
+        const double unit = winograd ? unit_of(row + (size_t)q * depth, depth, largest_at(q)) : common;
+        put_words(s, g, o, q, row + (size_t)q * depth, unit);
+        s->alpha[winograd ? (g.first * s->products + q * g.vectors) * 16 + o - 16 * g.first : o] = (float)(unit * factor);
+    }
+}
+
+static bool pack_words(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+{
     pack_job job = {.program = p, .step = s};
-    job.rows = fnr_calloc(outputs * (size_t)s->products, (size_t)s->depth * sizeof *job.rows, "weights to be rounded", err);
+    job.rows = fnr_alloc_aligned((size_t)p->workers * (size_t)s->products, (size_t)s->depth * sizeof *job.rows, "weights to be rounded", err);
     if (!job.rows) {
         return false;
     }
-    fnr_parallel_for(outputs, pack_output, &job);
+    fnr_dn_for_workers(p->workers, p->values[s->out].shape.c, pack_output, &job);
     free(job.rows);
     return true;
 }
@@ -197,45 +229,60 @@ static void pack_first(const fnr_i8_program *p, fnr_i8_step *s)
 {
     fnr_dn_edge_pack(&s->edge, param(p, s->conv->weight));
     for (int o = 0; o < p->values[s->out].shape.c; o++) {
-        fold_norm(p, s, o, 1);
+        s->alpha[o] = (float)fold_norm(p, s, o);
     }
 }
 
-static void pack_last_channel(const fnr_i8_program *p, fnr_i8_step *s, int o)
+/* The nine taps of output o are the outputs of one product. */
+static bool pack_last(const fnr_i8_program *p, fnr_i8_step *s, int o, fnr_error *err)
 {
     const fnr_i8_value *in = &p->values[s->in[0]];
-    const float *w = param(p, s->conv->weight) + (size_t)(o * in->shape.c * 9), *bias = param(p, s->conv->bias);
-    int8_t *to = s->weights + (size_t)(o * 32 * s->depth);
-    double most = 0;
-    for (int i = 0; i < in->shape.c * 9; i++) {
-        most = fmax(most, fabs((double)w[i] * (double)in->step[i / 9]));
+    const size_t count = (size_t)in->shape.c * 9;
+    const float *w = param(p, s->conv->weight) + (size_t)o * count, *bias = param(p, s->conv->bias);
+    double *row = fnr_alloc_aligned(count, sizeof *row, "weights to be rounded", err);
+    if (!row) {
+        return false;
     }
-    const double unit = most > 0 ? most / (127 * FNR_I8_HIGH) : 1;
-    for (int i = 0; i < in->shape.c * 9; i++) {
-        const int c = i / 9, tap = i % 9, number = (int)lrint((double)w[i] * (double)in->step[c] / unit);
-        const int high = (int)floor((number + FNR_I8_HIGH / 2) / (double)FNR_I8_HIGH);
-        int8_t *at = to + c / 4 * 128 + tap * 4 + c % 4;
-        at[0] = (int8_t)high;
-        at[64] = (int8_t)(number - FNR_I8_HIGH * high);
+    for (size_t i = 0; i < count; i++) {
+        row[i] = (double)w[i] * (double)in->step[i / 9];
+    }
+    const double unit = unit_of(row, count, 255);
+    int16_t *to = s->weights + (size_t)o * 16 * (size_t)s->depth;
+    for (size_t i = 0; i < count; i++) {
+        const size_t c = i / 9, tap = i % 9;
+        to[(c / 2 * 16 + tap) * 2 + c % 2] = (int16_t)lrint(row[i] / unit);
     }
     s->alpha[o] = (float)unit;
     s->beta[o] = bias ? bias[o] : 0;
+    free(row);
+    return true;
+}
+
+static bool pack(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+{
+    if (s->norm) {
+        find_steps(p, s);
+    }
+    if (s->kind == FNR_I8_FIRST) {
+        pack_first(p, s);
+        return true;
+    }
+    if (s->kind != FNR_I8_LAST) {
+        return pack_words(p, s, err);
+    }
+    for (int o = 0; o < p->values[s->out].shape.c; o++) {
+        if (!pack_last(p, s, o, err)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 bool fnr_i8_refresh(fnr_i8_program *p, fnr_error *err)
 {
     for (int i = 0; p->version != p->state->version && i < p->n_steps; i++) {
-        fnr_i8_step *s = &p->steps[i];
-        if (s->norm) {
-            find_steps(p, s);
-        }
-        if (s->kind == FNR_I8_FIRST) {
-            pack_first(p, s);
-        } else if (s->kind != FNR_I8_LAST && !pack_bytes(p, s, err)) {
+        if (!pack(p, &p->steps[i], err)) {
             return false;
-        }
-        for (int o = 0; s->kind == FNR_I8_LAST && o < p->values[s->out].shape.c; o++) {
-            pack_last_channel(p, s, o);
         }
     }
     p->version = p->state->version;

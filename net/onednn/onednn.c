@@ -93,7 +93,7 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
     p->winograd = b->winograd && mode != FNR_MODE_INFER_EACH;
     p->input = *shape;
     if (b->precision == FNR_PRECISION_INT8) {
-        if (!fnr_i8_program_new(b->kernels, s, shape, b->max_bytes, &p->int8, err)) {
+        if (!fnr_i8_program_new(b->kernels, s, shape, !p->winograd, b->max_bytes, &p->int8, err)) {
             dn_program_free(p);
             return false;
         }
@@ -236,15 +236,12 @@ static bool dn_adam(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *e
     return true;
 }
 
-/* Winograd's blocks of 2 x 2 pixels must lie alike in all tiles, on the deepest level too. */
-static int dn_tile_cells(const fnr_backend *b)
-{
-    return b->precision == FNR_PRECISION_INT8 ? 2 : 1;
-}
-
 static int dn_block_px(const fnr_backend *b)
 {
-    return b->winograd && b->precision == FNR_PRECISION_FLOAT32 ? b->wino6->tile : 1;
+    if (b->precision == FNR_PRECISION_INT8) {
+        return b->winograd ? FNR_I8_TILE : 1;
+    }
+    return b->winograd ? b->wino6->tile : 1;
 }
 
 const fnr_backend_ops fnr_backend_onednn = {
@@ -265,6 +262,5 @@ const fnr_backend_ops fnr_backend_onednn = {
     .set_output_grad = dn_set_output_grad,
     .backward = dn_backward,
     .adam = dn_adam,
-    .tile_cells = dn_tile_cells,
     .block_px = dn_block_px,
 };

@@ -23,34 +23,29 @@ static unsigned next_number(unsigned *seed)
     return (*seed = *seed * 1664525u + 1013904223u) >> 8;
 }
 
-/* Rows of 2 pieces of 32 bytes, at the largest magnitudes: 255 * -128 would saturate 16 bits. */
+/* Words of the largest magnitudes: as large as sums in 32 bits allow. */
 static void check_product(const fnr_i8_kernels *k, int vectors, int rows)
 {
-    enum { PIECE = 32, A_ROW = 48, SEGMENT = 4000, ROOM = 2 * FNR_I8_ROWS * A_ROW + SEGMENT };
-    static uint8_t a[ROOM];
-    static int8_t b[2 * PIECE * 64];
-    static int32_t init[64], c[FNR_I8_ROWS * 64];
+    enum { DEPTH = 48, A_ROW = 56 };
+    static int16_t a[(FNR_I8_ROWS + 8) * A_ROW], b[DEPTH * 64];
+    static int32_t c[(FNR_I8_ROWS + 8) * 64];
     unsigned seed = 1;
-    for (int i = 0; i < ROOM; i++) {
-        a[i] = i % 3 ? 255 : (uint8_t)next_number(&seed);
+    for (size_t i = 0; i < sizeof a / sizeof *a; i++) {
+        a[i] = i % 3 ? (int16_t)(i % 2 ? -28688 : 28688) : (int16_t)next_number(&seed);
     }
-    for (int i = 0; i < 2 * PIECE * 64; i++) {
-        b[i] = i % 5 ? -128 : (int8_t)next_number(&seed);
+    for (int i = 0; i < DEPTH * 64; i++) {
+        b[i] = (int16_t)(i % 5 ? -1550 : (int)next_number(&seed) % 1550);
     }
-    for (int i = 0; i < 64; i++) {
-        init[i] = (int)next_number(&seed) - 1000000;
-    }
-    const fnr_i8_product p = {.a = a, .a_row = A_ROW, .segments = 2, .segment_bytes = PIECE, .a_segment = SEGMENT, .b = b,
-                              .vectors = vectors, .init = init, .c = c, .c_row = (size_t)(16 * vectors)};
+    const fnr_i8_product p = {.a = a, .a_row = A_ROW, .depth = DEPTH, .b = b, .vectors = vectors, .c = c, .c_row = (size_t)(16 * vectors)};
     k->product(&p, rows);
     for (int i = 0; i < rows * 16 * vectors; i++) {
         const int r = i / (16 * vectors), o = i % (16 * vectors);
-        int sum = init[o];
-        for (int n = 0; n < 2 * PIECE; n++) {
-            sum += a[r * A_ROW + n / PIECE * SEGMENT + n % PIECE] * b[((n / 4 * vectors + o / 16) * 16 + o % 16) * 4 + n % 4];
+        int64_t sum = 0;
+        for (int n = 0; n < DEPTH; n++) {
+            sum += (int64_t)a[r * A_ROW + n] * b[((n / 2 * vectors + o / 16) * 16 + o % 16) * 2 + n % 2];
         }
         if (c[i] != sum) {
-            fail_msg("%s: %d vectors, row %d, output %d: %d, should be %d", k->name, vectors, r, o, c[i], sum);
+            fail_msg("%s: %d vectors, row %d, output %d: %d, should be %lld", k->name, vectors, r, o, c[i], (long long)sum);
         }
     }
 }
@@ -59,7 +54,7 @@ static void products_are_exact(void **state)
 {
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        for (int vectors = 1; vectors <= 4 && runs_here(tables[i]); vectors *= 2) {
+        for (int vectors = 1; vectors <= tables[i]->vectors && runs_here(tables[i]); vectors *= 2) {
             check_product(tables[i], vectors, 1);
             check_product(tables[i], vectors, 13);
             check_product(tables[i], vectors, FNR_I8_ROWS);
@@ -67,49 +62,76 @@ static void products_are_exact(void **state)
     }
 }
 
-/* Three tiles of 32 channels, then sums of known size back to bytes. */
-static void check_transforms(const fnr_i8_kernels *k)
+/* Patches of 0 and 255 reach the ends of the range: their signs follow one of the transform's own rows. */
+static uint8_t extreme(int frequency, int position, bool high)
 {
-    enum { TILES = 3, CHANNELS = 32, PIXEL = 40, ROW = 8 * PIXEL, POSITION = TILES * CHANNELS };
-    uint8_t src[4 * ROW + 64], v[16 * POSITION], dst[2 * ROW];
-    _Alignas(64) int32_t m[16 * POSITION];
-    _Alignas(64) float alpha[CHANNELS], beta[CHANNELS];
+    int d[64] = {0}, v[64];
+    d[position] = 255;
+    fnr_int8_reference_patch(d, v);
+    return (v[frequency] > 0) == high ? 255 : 0;
+}
+
+/* Three tiles of 32 channels; all but the last channels show the extremes of some frequencies. */
+static void check_transform_in(const fnr_i8_kernels *k)
+{
+    enum { TILES = 3, CHANNELS = 32, PIXEL = 40, ROW = 24 * PIXEL, FREQUENCY = TILES * CHANNELS + 8 };
+    static uint8_t src[8 * ROW + 64];
+    static int16_t v[64 * FREQUENCY];
     unsigned seed = 7;
-    for (size_t i = 0; i < sizeof src; i++) {
-        src[i] = i % 7 < 3 ? 255 : i % 7 < 5 ? 0 : (uint8_t)next_number(&seed);
+    for (int i = 0; i < 8 * 20 * CHANNELS; i++) {
+        const int c = i % CHANNELS, x = i / CHANNELS % 20, y = i / CHANNELS / 20;
+        const uint8_t wanted = x < 8 ? extreme(9 * (c % 7 + 1) - c % 3, 8 * y + x, c % 2) : (uint8_t)next_number(&seed);
+        src[y * ROW + x * PIXEL + c] = c < CHANNELS - 4 ? wanted : (uint8_t)next_number(&seed);
     }
-    k->transform_in(src, ROW, PIXEL, TILES, CHANNELS, v, CHANNELS, POSITION);
-    for (int i = 0; i < POSITION; i++) {
-        int d[16], wanted[16];
-        for (int n = 0; n < 16; n++) {
-            d[n] = src[n / 4 * ROW + (2 * (i / CHANNELS) + n % 4) * PIXEL + i % CHANNELS];
+    k->transform_in(src, ROW, PIXEL, TILES, CHANNELS, v, CHANNELS, FREQUENCY);
+    int largest = 0;
+    for (int i = 0; i < TILES * CHANNELS; i++) {
+        int d[64], wanted[64];
+        for (int n = 0; n < 64; n++) {
+            d[n] = src[n / 8 * ROW + (6 * (i / CHANNELS) + n % 8) * PIXEL + i % CHANNELS];
         }
         fnr_int8_reference_patch(d, wanted);
-        for (int n = 0; n < 16; n++) {
-            assert_int_equal(v[n * POSITION + i], wanted[n]);
+        for (int n = 0; n < 64; n++) {
+            largest = abs(wanted[n]) > largest ? abs(wanted[n]) : largest;
+            assert_int_equal(v[n * FREQUENCY + i], wanted[n]);
         }
     }
-    for (int i = 0; i < 16 * POSITION; i++) {
-        m[i] = (int)next_number(&seed) % 200001 - 100000;
+    assert_in_range(largest, 28000, 28692);
+}
+
+/* Sums of known size back to bytes. */
+static void check_transform_out(const fnr_i8_kernels *k)
+{
+    enum { TILES = 3, VECTORS = 2, OUTPUTS = 16 * VECTORS, FREQUENCY = TILES * OUTPUTS + 16, PIXEL = 40, ROW = 24 * PIXEL };
+    static uint8_t dst[6 * ROW];
+    _Alignas(64) static int32_t m[64 * FREQUENCY];
+    _Alignas(64) static float alpha[64 * OUTPUTS], beta[OUTPUTS];
+    unsigned seed = 3;
+    for (int i = 0; i < 64 * FREQUENCY; i++) {
+        m[i] = (int)next_number(&seed) % 2000001 - 1000000;
     }
-    for (int i = 0; i < CHANNELS; i++) {
-        alpha[i] = 1e-3f * (float)(i + 1);
-        beta[i] = (float)(i - 10);
+    for (int i = 0; i < 64 * OUTPUTS; i++) {
+        alpha[i] = 1e-6f * (float)(next_number(&seed) % 100) / (i / OUTPUTS / 8 % 7 > 4 || i / OUTPUTS % 8 > 4 ? 200.0f : 1.0f);
     }
-    const fnr_i8_requant q = {alpha, beta};
-    k->transform_out(m, CHANNELS, POSITION, TILES, CHANNELS / 16, &q, dst, ROW, PIXEL);
-    for (int i = 0; i < POSITION; i++) {
-        int mine[16], y[4];
-        for (int n = 0; n < 16; n++) {
-            mine[n] = m[n * POSITION + i];
+    for (int i = 0; i < OUTPUTS; i++) {
+        beta[i] = (float)(4 * i) + 60;
+    }
+    k->transform_out(m, OUTPUTS, FREQUENCY, TILES, VECTORS, &(fnr_i8_requant){alpha, beta}, dst, ROW, PIXEL);
+    int inside = 0;
+    for (int i = 0; i < TILES * OUTPUTS; i++) {
+        float mine[64], y[36];
+        for (int n = 0; n < 64; n++) {
+            mine[n] = (float)m[n * FREQUENCY + i] * alpha[n * OUTPUTS + i % OUTPUTS];
         }
         fnr_int8_reference_inverse(mine, y);
-        for (int n = 0; n < 4; n++) {
-            const float f = fmaf((float)y[n], alpha[i % CHANNELS], beta[i % CHANNELS]);
+        for (int n = 0; n < 36; n++) {
+            const float f = y[n] + beta[i % OUTPUTS];
             const int wanted = f <= 0 ? 0 : f >= 255 ? 255 : (int)lrintf(f);
-            assert_int_equal(dst[n / 2 * ROW + (2 * (i / CHANNELS) + n % 2) * PIXEL + i % CHANNELS], wanted);
+            inside += wanted > 0 && wanted < 255;
+            assert_int_equal(dst[n / 6 * ROW + (6 * (i / OUTPUTS) + n % 6) * PIXEL + i % OUTPUTS], wanted);
         }
     }
+    assert_true(inside > 36 * TILES * OUTPUTS / 2);
 }
 
 static void transforms_are_exact(void **state)
@@ -117,7 +139,8 @@ static void transforms_are_exact(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         if (runs_here(tables[i])) {
-            check_transforms(tables[i]);
+            check_transform_in(tables[i]);
+            check_transform_out(tables[i]);
         }
     }
 }
@@ -137,17 +160,17 @@ static void make_model(const fnr_netdesc *desc, fnr_model *m)
 }
 
 /* x -> y by the oneDNN backend; the image's extents fit the network. */
-static void infer(const fnr_model *m, int precision, int threads, const fnr_shape *s, const float *x, float *y)
+static void infer(const fnr_model *m, int precision, fnr_mode mode, const fnr_shape *s, const float *x, float *y)
 {
     const fnr_backend_ops *be = &fnr_backend_onednn;
-    const fnr_backend_options options = {.threads = threads, .precision = precision};
+    const fnr_backend_options options = {.threads = 2, .precision = precision, .winograd = true};
     fnr_error err = {0};
     fnr_backend *b;
     fnr_state *state;
     fnr_program *p;
     assert_ok(be->open(&options, &b, &err), err);
     assert_ok(be->state_new(b, &m->graph, false, &state, &err), err);
-    assert_ok(be->program_new(b, state, s, FNR_MODE_INFER, &p, &err), err);
+    assert_ok(be->program_new(b, state, s, mode, &p, &err), err);
     assert_ok(be->state_write(state, FNR_STATE_VALUES, m->values, &err), err); /* after the program: it must notice */
     assert_ok(be->forward(p, x, y, &err), err);
     be->program_free(p);
@@ -155,62 +178,79 @@ static void infer(const fnr_model *m, int precision, int threads, const fnr_shap
     be->close(b);
 }
 
-/* Channels that fill chunks, spill over them and make groups of 4, 2 and 1; a deepest level of odd extents; two samples. */
+static void check_network(const fnr_netdesc *desc, const fnr_shape *in, bool each)
+{
+    fnr_model m;
+    make_model(desc, &m);
+    fnr_shape one = *in, out = one;
+    one.n = 1;
+    out.c = desc->out_channels;
+    const size_t n_in = fnr_shape_count(&one), n = fnr_shape_count(&out);
+    float *x = fnr_test_guarded(n_in * (size_t)out.n), *y = fnr_test_guarded(n), *wanted = fnr_test_guarded(n);
+    fnr_test_fill(x, n_in * (size_t)out.n, 5, -2, 2);
+    infer(&m, FNR_PRECISION_INT8, each ? FNR_MODE_INFER_EACH : FNR_MODE_INFER, in, x, y);
+    for (int k = 0; k < out.n; k++) {
+        fnr_int8_reference(&m.graph, m.values, &one, each, x + (size_t)k * n_in, wanted + (size_t)k * n / (size_t)out.n);
+    }
+    /* The last convolution's sum is a float: a byte that differed would show as 1e-3. */
+    assert_at_most(fnr_test_rel_l2(y, wanted, n), 1e-5);
+    fnr_test_check_guards(y, n);
+    fnr_test_guarded_free(x);
+    fnr_test_guarded_free(y);
+    fnr_test_guarded_free(wanted);
+    fnr_model_free(&m);
+}
+
+/* Channels that fill chunks, spill over them and make groups of 4, 2 and 1; a deepest level of odd extents; two samples; many channels. */
 static void networks_follow_the_definition(void **state)
 {
     (void)state;
     static const struct {
         fnr_netdesc desc;
         fnr_shape in;
-    } cases[] = {{{2, 2, 3, 5, 2}, {2, 2, 2, 1, 20, 28}}, {{2, 1, 1, 16, 1}, {2, 1, 1, 1, 6, 110}}, {{2, 1, 1, 28, 2}, {2, 1, 1, 1, 12, 4}}};
+    } cases[] = {{{2, 2, 3, 5, 2}, {2, 2, 2, 1, 20, 28}},
+                 {{2, 1, 1, 16, 1}, {2, 1, 1, 1, 6, 110}},
+                 {{2, 1, 1, 28, 2}, {2, 1, 1, 1, 12, 4}},
+                 {{2, 1, 1, 130, 1}, {2, 1, 1, 1, 4, 8}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        fnr_model m;
-        make_model(&cases[i].desc, &m);
-        fnr_shape one = cases[i].in, out = one;
-        one.n = 1;
-        out.c = cases[i].desc.out_channels;
-        const size_t n_in = fnr_shape_count(&one), n = fnr_shape_count(&out);
-        float *x = fnr_test_guarded(n_in * (size_t)out.n), *y = fnr_test_guarded(n), *wanted = fnr_test_guarded(n);
-        fnr_test_fill(x, n_in * (size_t)out.n, 5, -2, 2);
-        infer(&m, FNR_PRECISION_INT8, 2, &cases[i].in, x, y);
-        for (int k = 0; k < out.n; k++) {
-            fnr_int8_reference(&m.graph, m.values, &one, x + (size_t)k * n_in, wanted + (size_t)k * n / (size_t)out.n);
-        }
-        /* The last convolution sums floats: a byte that differed would show as 1e-3. */
-        assert_at_most(fnr_test_rel_l2(y, wanted, n), 1e-5);
-        fnr_test_check_guards(y, n);
-        fnr_test_guarded_free(x);
-        fnr_test_guarded_free(y);
-        fnr_test_guarded_free(wanted);
-        fnr_model_free(&m);
+        check_network(&cases[i].desc, &cases[i].in, false);
+        check_network(&cases[i].desc, &cases[i].in, true);
     }
 }
 
-static void tiles_and_threads_change_no_bit(void **state)
+static void check_tiles(const fnr_netdesc *desc, int h, int w, fnr_tta tta)
 {
-    (void)state;
-    enum { H = 130, W = 205 };
-    const fnr_netdesc desc = {2, 1, 1, 6, 2}; /* halo 24; int8 tiles lie on multiples of 8 */
-    static float x[H * W], first[H * W], y[H * W];
+    static float x[289 * 421], first[289 * 421], y[289 * 421];
+    const size_t n = (size_t)h * (size_t)w;
     fnr_error err = {0};
     fnr_model m;
-    make_model(&desc, &m);
-    fnr_test_fill(x, H * W, 3, -2, 2);
-    for (int i = 0; i < 6; i++) {
-        const fnr_backend_options options = {.threads = 1 + i % 3, .precision = FNR_PRECISION_INT8};
-        const fnr_predict_options tiles = {.tile = (int[]){0, 4, 8, 20, 44, 200}[i]};
+    make_model(desc, &m);
+    fnr_test_fill(x, n, 3, -2, 2);
+    for (int i = 0; i < 5; i++) {
+        const fnr_backend_options options = {.threads = 1 + i % 3, .precision = FNR_PRECISION_INT8, .winograd = true};
+        const fnr_predict_options tiles = {.tile = (int[]){0, 8, 24, 48, 200}[i], .tta = (int)tta};
         fnr_backend *b;
         assert_ok(fnr_backend_onednn.open(&options, &b, &err), err);
         fnr_predictor *p = fnr_predictor_new(&fnr_backend_onednn, b, &m, &tiles, &err);
         assert_ok(p != NULL, err);
-        assert_ok(fnr_predict_array(p, 1, H, W, x, i ? y : first, NULL, &err), err);
-        if (i && memcmp(y, first, sizeof y)) {
-            fail_msg("tiles of %d px differ from the whole image by %g", tiles.tile, fnr_test_max_abs(y, first, H * W));
+        assert_ok(fnr_predict_array(p, 1, h, w, x, i ? y : first, NULL, &err), err);
+        if (i && memcmp(y, first, n * sizeof *y)) {
+            fail_msg("tiles of %d px differ from the whole image by %g", tiles.tile, fnr_test_max_abs(y, first, n));
         }
         fnr_predictor_free(p);
         fnr_backend_onednn.close(b);
     }
     fnr_model_free(&m);
+}
+
+/* Reach 24 px, by Winograd 90: images must be longer than two of these for tiles to be cut. */
+static void tiles_and_threads_change_no_bit(void **state)
+{
+    (void)state;
+    const fnr_netdesc desc = {2, 1, 1, 6, 2};
+    check_tiles(&desc, 45, 421, FNR_TTA_NONE);
+    check_tiles(&desc, 289, 30, FNR_TTA_NONE);
+    check_tiles(&desc, 45, 205, FNR_TTA_FLIPS);
 }
 
 static double correlation(const float *a, const float *b, size_t n)
@@ -243,11 +283,13 @@ static void check_image(const char *model, const float *px, int h, int w)
     for (int y = 0; y < s.h; y++) {
         memcpy(x + y * s.w, px + y * w, (size_t)s.w * sizeof *x);
     }
-    infer(&m, FNR_PRECISION_FLOAT32, 2, &s, x, f);
-    infer(&m, FNR_PRECISION_INT8, 2, &s, x, q);
-    const double r = correlation(f, q, n);
-    print_message("%s: correlation with float32 %.6f\n", model, r);
-    assert_at_most(1 - r, 1e-3);
+    infer(&m, FNR_PRECISION_FLOAT32, FNR_MODE_INFER, &s, x, f);
+    for (int each = 0; each < 2; each++) {
+        infer(&m, FNR_PRECISION_INT8, each ? FNR_MODE_INFER_EACH : FNR_MODE_INFER, &s, x, q);
+        const double r = correlation(f, q, n);
+        print_message("%s, %s: correlation with float32 %.7f\n", model, each ? "direct" : "Winograd", r);
+        assert_at_most(1 - r, 1e-3);
+    }
     free(x);
     free(f);
     free(q);

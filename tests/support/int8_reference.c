@@ -4,16 +4,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Winograd F(2x2, 3x3). */
-static const int bt[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
-static const int at[2][4] = {{1, 1, 1, 0}, {0, 1, -1, -1}};
-static const double g_matrix[4][3] = {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}};
+/* Winograd F(6x6, 3x3) with points 0, +-1/2, +-1, +-2, infinity; the rows of +-2 doubled. */
+static const int four_bt[8][8] = {{-4, 0, 21, 0, -21, 0, 4, 0},  {0, 8, 16, -10, -20, 2, 4, 0}, {0, -8, 16, 10, -20, -2, 4, 0},
+                                  {0, 4, 4, -17, -17, 4, 4, 0},  {0, -4, 4, 17, -17, -4, 4, 0}, {0, 4, 2, -20, -10, 16, 8, 0},
+                                  {0, -4, 2, 20, -10, -16, 8, 0}, {0, -4, 0, 21, 0, -21, 0, 4}};
+static const double g_matrix[8][3] = {{-1, 0, 0},
+                                      {1 / 1.40625, 0.5 / 1.40625, 0.25 / 1.40625},
+                                      {1 / 1.40625, -0.5 / 1.40625, 0.25 / 1.40625},
+                                      {1 / -4.5, 1 / -4.5, 1 / -4.5},
+                                      {1 / -4.5, -1 / -4.5, 1 / -4.5},
+                                      {1 / 180.0, 2 / 180.0, 4 / 180.0},
+                                      {1 / 180.0, -2 / 180.0, 4 / 180.0},
+                                      {0, 0, 1}};
 
 typedef struct {
     fnr_shape s;
     int *bytes;   /* (c, h, w) */
     float *steps; /* (c) */
-    bool joined;  /* from two tensors */
+    int joined;   /* channels of the first of two tensors that it is made of; 0: of one */
 } tensor;
 
 static int clamp(long v, int low, int high)
@@ -21,31 +29,62 @@ static int clamp(long v, int low, int high)
     return v < low ? low : v > high ? high : (int)v;
 }
 
-void fnr_int8_reference_patch(const int d[16], int v[16])
+/* x * numerator / 2^15 to the nearest, halves up. */
+static int scaled(int x, int numerator)
 {
-    for (int i = 0; i < 4; i++) {
-        for (int j = 0; j < 4; j++) {
-            int sum = 0;
-            for (int a = 0; a < 4; a++) {
-                for (int b = 0; b < 4; b++) {
-                    sum += bt[i][a] * d[4 * a + b] * bt[j][b];
-                }
+    return (int)floor((double)x * numerator / 32768.0 + 0.5);
+}
+
+/* Along an axis of numbers that are four times too large. */
+static void round_axis(const int t[8], int v[8])
+{
+    const int even[3] = {t[2] - t[4] - scaled(t[4] - t[6], 8192), scaled(t[2] + t[6] - scaled(t[4], 8192), 8192) - t[4],
+                         scaled(t[6] - t[4] + scaled(t[2] - t[4], 8192), 16384)};
+    const int odd[3] = {scaled(t[1] - t[3] - scaled(t[3] - t[5], 8192), 16384), scaled(t[1] + t[5] - scaled(t[3], 8192), 8192) - t[3],
+                        t[5] - t[3] + scaled(t[1] - t[3], 8192)};
+    v[0] = t[2] - t[4] + scaled(t[2] - t[4], 10240) + scaled(t[6] - t[0], 8192);
+    for (int i = 0; i < 3; i++) {
+        v[1 + 2 * i] = even[i] + odd[i];
+        v[2 + 2 * i] = even[i] - odd[i];
+    }
+    v[7] = t[3] - t[5] + scaled(t[3] - t[5], 10240) + scaled(t[7] - t[1], 8192);
+}
+
+void fnr_int8_reference_patch(const int d[64], int v[64])
+{
+    for (int i = 0; i < 8; i++) {
+        int t[8] = {0};
+        for (int x = 0; x < 8; x++) {
+            for (int y = 0; y < 8; y++) {
+                t[x] += four_bt[i][y] * d[8 * y + x];
             }
-            const int offset = i == 1 && j == 1 ? 0 : 128;
-            v[4 * i + j] = clamp((long)floor((sum + 2) / 4.0) + offset, 0, 255);
         }
+        round_axis(t, v + 8 * i);
     }
 }
 
-void fnr_int8_reference_inverse(const int m[16], int y[4])
+/* A^T m along an axis, in the order that int8_kernels.h promises. */
+static void inverse_axis(const float *m, int step, float *y, int y_step)
 {
-    for (int i = 0; i < 4; i++) {
-        y[i] = 0;
-        for (int a = 0; a < 4; a++) {
-            for (int b = 0; b < 4; b++) {
-                y[i] += at[i / 2][a] * m[4 * a + b] * at[i % 2][b];
-            }
-        }
+    const float s1 = m[step] + m[2 * step], d1 = m[step] - m[2 * step];
+    const float s2 = m[3 * step] + m[4 * step], d2 = m[3 * step] - m[4 * step];
+    const float s3 = m[5 * step] + m[6 * step], d3 = m[5 * step] - m[6 * step];
+    y[0] = m[0] + (s1 + (s2 + s3));
+    for (int i = 1; i < 6; i++) {
+        const float half = ldexpf(1, -i), two = ldexpf(1, i);
+        y[i * y_step] = i % 2 ? fmaf(half, d1, fmaf(two, d3, d2)) : fmaf(half, s1, fmaf(two, s3, s2));
+    }
+    y[5 * y_step] += m[7 * step];
+}
+
+void fnr_int8_reference_inverse(const float m[64], float y[36])
+{
+    float t[48];
+    for (int x = 0; x < 8; x++) {
+        inverse_axis(m + x, 8, t + x, 8);
+    }
+    for (int r = 0; r < 6; r++) {
+        inverse_axis(t + 8 * r, 1, y + 6 * r, 1);
     }
 }
 
@@ -72,6 +111,7 @@ typedef struct {
     const fnr_op *conv, *norm;
     const tensor *in;
     tensor *out;
+    bool each;
 } layer;
 
 static const float *param(const layer *l, int id)
@@ -91,17 +131,18 @@ static void find_steps(const layer *l)
     }
 }
 
-static void affine_of(const layer *l, int o, double unit, float *alpha, float *beta)
+/* Byte = factor * convolution + beta; returns the factor. */
+static double affine_of(const layer *l, int o, float *beta)
 {
     const double k = (double)param(l, l->norm->weight)[o] / sqrt((double)param(l, l->norm->running_var)[o] + (double)FNR_BN_EPS);
-    const double centre = (double)param(l, l->conv->bias)[o] - (double)param(l, l->norm->running_mean)[o];
-    *alpha = (float)(unit * k / (double)l->out->steps[o]);
-    *beta = (float)((k * centre + (double)param(l, l->norm->bias)[o]) / (double)l->out->steps[o]);
+    const double centre = (double)param(l, l->conv->bias)[o] - (double)param(l, l->norm->running_mean)[o], step = (double)l->out->steps[o];
+    *beta = (float)((k * centre + (double)param(l, l->norm->bias)[o]) / step);
+    return k / step;
 }
 
-static int requant(float sum, float alpha, float beta)
+static int requant(float y)
 {
-    return clamp(lrintf(fminf(fmaxf(fmaf(sum, alpha, beta), -1.0f), 300.0f)), 0, 255);
+    return clamp(lrintf(fminf(fmaxf(y, -1.0f), 300.0f)), 0, 255);
 }
 
 static double weight(const layer *l, int o, int c, int tap, int taps)
@@ -111,31 +152,47 @@ static double weight(const layer *l, int o, int c, int tap, int taps)
     return (double)param(l, l->conv->weight)[index] * (double)l->in->steps[c];
 }
 
-/* The weights of output o in the form of the products, [channel][16], and their largest magnitude / 127. */
-static double spread_weights(const layer *l, int o, bool winograd, double *u)
+/* Weights of one product as integers, and what their unit is: sums with numbers up to `limit` stay within 31 bits. */
+static double rounded(const double *w, int count, double limit, int *out)
 {
-    const int taps = l->conv->kernel * l->conv->kernel;
-    double most = 0;
-    for (int c = 0; c < l->in->s.c; c++) {
-        double w[9], half[4][3];
-        for (int t = 0; t < taps; t++) {
-            w[t] = weight(l, o, c, t, taps);
-        }
-        for (int i = 0; i < 16; i++) {
-            if (!winograd) {
-                u[16 * c + i] = i < taps ? w[i] : 0;
-                continue;
-            }
-            for (int x = 0; x < 3; x++) {
-                half[i / 4][x] = g_matrix[i / 4][0] * w[x] + g_matrix[i / 4][1] * w[3 + x] + g_matrix[i / 4][2] * w[6 + x];
-            }
-            u[16 * c + i] = half[i / 4][0] * g_matrix[i % 4][0] + half[i / 4][1] * g_matrix[i % 4][1] + half[i / 4][2] * g_matrix[i % 4][2];
-        }
-        for (int i = 0; i < 16; i++) {
-            most = fmax(most, fabs(u[16 * c + i]));
-        }
+    double most = 0, sum = 0;
+    for (int i = 0; i < count; i++) {
+        most = fmax(most, fabs(w[i]));
+        sum += fabs(w[i]);
     }
-    return most > 0 ? most / 127 : 1;
+    const double unit = most > 0 ? fmax(most / 32767, sum / (2147483647.0 / limit - 0.5 * count)) : 1;
+    for (int i = 0; i < count; i++) {
+        out[i] = (int)lrint(w[i] / unit);
+    }
+    return unit;
+}
+
+/* Channels of a tensor lie in rows of whole chunks of 16; a joined one has two of them. */
+static int row_length(const tensor *t)
+{
+    return t->joined > 0 ? (t->joined + 15) / 16 * 16 + (t->s.c - t->joined + 15) / 16 * 16 : (t->s.c + 15) / 16 * 16;
+}
+
+/* Winograd's weights of output o, [frequency][channel], and their units. */
+static void winograd_weights(const layer *l, int o, int *u, double *units)
+{
+    const int n = l->in->s.c;
+    double *w = calloc((size_t)row_length(l->in), sizeof *w);
+    for (int f = 0; w && f < 64; f++) {
+        double plus = 0, minus = 0;
+        for (int i = 0; i < 64; i++) {
+            const double b = (double)four_bt[f / 8][i / 8] * (double)four_bt[f % 8][i % 8] / 16;
+            *(b > 0 ? &plus : &minus) += fabs(b);
+        }
+        for (int c = 0; c < n; c++) {
+            w[c] = 0;
+            for (int t = 0; t < 9; t++) {
+                w[c] += g_matrix[f / 8][t / 3] * weight(l, o, c, t, 9) * g_matrix[f % 8][t % 3];
+            }
+        }
+        units[f] = rounded(w, row_length(l->in), 255 * fmax(plus, minus) + 4, u + f * row_length(l->in));
+    }
+    free(w);
 }
 
 static void put(const layer *l, int o, int y, int x, int value)
@@ -145,61 +202,82 @@ static void put(const layer *l, int o, int y, int x, int value)
     }
 }
 
-static void winograd_tile(const layer *l, int o, int y, int x, const double *u, double unit)
+static void winograd_tile(const layer *l, int o, int y, int x, const int *u, const double *units)
 {
-    int m[16] = {0}, sums[4];
-    float alpha, beta;
+    float m[64], out[36], beta;
+    int sums[64] = {0};
+    const double factor = affine_of(l, o, &beta);
     for (int c = 0; c < l->in->s.c; c++) {
-        int d[16], v[16];
-        for (int i = 0; i < 16; i++) {
-            d[i] = byte_at(l->in, c, y - 1 + i / 4, x - 1 + i % 4);
+        int d[64], v[64];
+        for (int i = 0; i < 64; i++) {
+            d[i] = byte_at(l->in, c, y - 1 + i / 8, x - 1 + i % 8);
         }
         fnr_int8_reference_patch(d, v);
-        for (int i = 0; i < 16; i++) {
-            m[i] += (v[i] - (i == 5 ? 0 : 128)) * (int)lrint(u[16 * c + i] / unit);
+        for (int i = 0; i < 64; i++) {
+            sums[i] += v[i] * u[i * row_length(l->in) + c];
         }
     }
-    fnr_int8_reference_inverse(m, sums);
-    affine_of(l, o, 4 * unit, &alpha, &beta);
-    for (int i = 0; i < 4; i++) {
-        put(l, o, y + i / 2, x + i % 2, requant((float)sums[i], alpha, beta));
+    for (int i = 0; i < 64; i++) {
+        m[i] = (float)sums[i] * (float)(units[i] * factor);
+    }
+    fnr_int8_reference_inverse(m, out);
+    for (int i = 0; i < 36; i++) {
+        put(l, o, y + i / 6, x + i % 6, requant(out[i] + beta));
     }
 }
 
-/* Pixel (y, x) of the coarse side. */
-static void square(const layer *l, int o, int y, int x, const double *u, double unit)
+/* Pixel (y, x) of the coarse side; w[channel][tap]. */
+static void square(const layer *l, int o, int y, int x, const int *w, double unit)
 {
     const int k = l->conv->kernel, stride = l->conv->stride, pad = l->conv->pad;
     int sums[4] = {0};
-    float alpha, beta;
     const bool up = l->conv->kind == FNR_OP_CONVT;
     for (int c = 0; c < l->in->s.c; c++) {
         for (int t = 0; t < k * k; t++) {
             const int byte = up ? byte_at(l->in, c, y, x) : byte_at(l->in, c, stride * y - pad + t / k, stride * x - pad + t % k);
-            sums[up ? t : 0] += byte * (int)lrint(u[16 * c + t] / unit);
+            sums[up ? t : 0] += byte * w[c * k * k + t];
         }
     }
-    affine_of(l, o, unit, &alpha, &beta);
+    float beta;
+    const float alpha = (float)(unit * affine_of(l, o, &beta));
     for (int t = 0; t < (up ? 4 : 1); t++) {
-        put(l, o, up ? 2 * y + t / 2 : y, up ? 2 * x + t % 2 : x, requant((float)sums[t], alpha, beta));
+        put(l, o, up ? 2 * y + t / 2 : y, up ? 2 * x + t % 2 : x, requant(fmaf((float)sums[t], alpha, beta)));
+    }
+}
+
+static void winograd_output(const layer *l, int o, int *u)
+{
+    double units[64];
+    winograd_weights(l, o, u, units);
+    for (int i = 0, across = (l->out->s.w + 5) / 6; i < across * ((l->out->s.h + 5) / 6); i++) {
+        winograd_tile(l, o, i / across * 6, i % across * 6, u, units);
+    }
+}
+
+static void direct_output(const layer *l, int o, double *w, int *u)
+{
+    const int taps = l->conv->kernel * l->conv->kernel, all = row_length(l->in) * taps;
+    const fnr_shape *coarse = l->conv->kind == FNR_OP_CONVT ? &l->in->s : &l->out->s;
+    memset(w, 0, (size_t)all * sizeof *w);
+    for (int i = 0; i < l->in->s.c * taps; i++) {
+        w[i] = weight(l, o, i / taps, i % taps, taps);
+    }
+    const double unit = rounded(w, all, 255, u);
+    for (int i = 0; i < coarse->h * coarse->w; i++) {
+        square(l, o, i / coarse->w, i % coarse->w, u, unit);
     }
 }
 
 static void run_layer(const layer *l)
 {
-    const bool winograd = l->conv->kernel == 3 && (l->in->joined || l->in->s.c > 32), up = l->conv->kind == FNR_OP_CONVT;
-    const fnr_shape *s = up ? &l->in->s : &l->out->s;
-    double *u = calloc((size_t)l->in->s.c * 16, sizeof *u);
+    int *u = calloc((size_t)row_length(l->in) * 64, sizeof *u);
+    double *w = calloc((size_t)row_length(l->in) * 9, sizeof *w);
     find_steps(l);
-    for (int o = 0; u && o < l->out->s.c; o++) {
-        const double unit = spread_weights(l, o, winograd, u);
-        for (int y = 0; y < s->h; y += winograd ? 2 : 1) {
-            for (int x = 0; x < s->w; x += winograd ? 2 : 1) {
-                winograd ? winograd_tile(l, o, y, x, u, unit) : square(l, o, y, x, u, unit);
-            }
-        }
+    for (int o = 0; u && w && o < l->out->s.c; o++) {
+        l->conv->kernel == 3 && !l->each ? winograd_output(l, o, u) : direct_output(l, o, w, u);
     }
     free(u);
+    free(w);
 }
 
 /* The first convolution: float32, one fused multiply-add per tap, then a byte. */
@@ -208,46 +286,50 @@ static void run_first(const layer *l, const fnr_shape *s, const float *x)
     find_steps(l);
     for (int i = 0; i < (int)fnr_shape_count(&l->out->s); i++) {
         const int o = i / (s->h * s->w), r = i / s->w % s->h, q = i % s->w;
-        float sum = 0, alpha, beta;
+        float sum = 0, beta;
         for (int k = 0; k < s->c * 9; k++) {
             const int y = r + k / 3 % 3 - 1, z = q + k % 3 - 1;
             const bool inside = y >= 0 && y < s->h && z >= 0 && z < s->w;
             sum = fmaf(inside ? x[(k / 9 * s->h + y) * s->w + z] : 0, param(l, l->conv->weight)[o * s->c * 9 + k], sum);
         }
-        affine_of(l, o, 1, &alpha, &beta);
-        l->out->bytes[i] = requant(sum, alpha, beta);
+        const float alpha = (float)affine_of(l, o, &beta);
+        l->out->bytes[i] = requant(fmaf(sum, alpha, beta));
     }
 }
 
-/* Weights rounded to 15 bits. */
 static void run_last(const layer *l, const fnr_shape *s, float *out)
 {
     const int per_output = l->in->s.c * 9;
-    double unit[4] = {0};
-    for (int i = 0; i < s->c * per_output; i++) {
-        unit[i / per_output] = fmax(unit[i / per_output], fabs(weight(l, i / per_output, i % per_output / 9, i % 9, 9)) / (127 * 128));
-    }
-    for (int i = 0; i < (int)fnr_shape_count(s); i++) {
-        const int o = i / (s->h * s->w), r = i / s->w % s->h, q = i % s->w;
-        double sum = (double)param(l, l->conv->bias)[o];
+    double *w = calloc((size_t)per_output, sizeof *w);
+    int *u = calloc((size_t)per_output, sizeof *u);
+    for (int o = 0; w && u && o < s->c; o++) {
         for (int k = 0; k < per_output; k++) {
-            sum += byte_at(l->in, k / 9, r + k / 3 % 3 - 1, q + k % 3 - 1) * nearbyint(weight(l, o, k / 9, k % 9, 9) / unit[o]) * unit[o];
+            w[k] = weight(l, o, k / 9, k % 9, 9);
         }
-        out[i] = (float)sum;
+        const double unit = rounded(w, per_output, 255, u);
+        for (int i = 0; i < s->h * s->w; i++) {
+            int sum = 0;
+            for (int k = 0; k < per_output; k++) {
+                sum += byte_at(l->in, k / 9, i / s->w + k / 3 % 3 - 1, i % s->w + k % 3 - 1) * u[k];
+            }
+            out[o * s->h * s->w + i] = (float)(unit * sum + (double)param(l, l->conv->bias)[o]);
+        }
     }
+    free(w);
+    free(u);
 }
 
 static void join(const tensor *a, const tensor *b, tensor *out)
 {
     const size_t n = fnr_shape_count(&a->s);
-    out->joined = true;
+    out->joined = a->s.c;
     memcpy(out->bytes, a->bytes, n * sizeof *out->bytes);
     memcpy(out->bytes + n, b->bytes, fnr_shape_count(&b->s) * sizeof *out->bytes);
     memcpy(out->steps, a->steps, (size_t)a->s.c * sizeof *out->steps);
     memcpy(out->steps + a->s.c, b->steps, (size_t)b->s.c * sizeof *out->steps);
 }
 
-void fnr_int8_reference(const fnr_graph *g, const float *flat, const fnr_shape *input, const float *x, float *y)
+void fnr_int8_reference(const fnr_graph *g, const float *flat, const fnr_shape *input, bool each, const float *x, float *y)
 {
     tensor *t = calloc((size_t)g->n_values, sizeof *t);
     for (int i = 0; t && i < g->n_values; i++) {
@@ -259,7 +341,7 @@ void fnr_int8_reference(const fnr_graph *g, const float *flat, const fnr_shape *
     }
     for (int i = 0; t && i < g->n_ops; i++) {
         const fnr_op *op = &g->ops[i];
-        layer l = {.g = g, .flat = flat, .conv = op, .norm = i + 1 < g->n_ops ? &g->ops[i + 1] : NULL, .in = &t[op->in[0]]};
+        layer l = {.g = g, .flat = flat, .conv = op, .norm = i + 1 < g->n_ops ? &g->ops[i + 1] : NULL, .in = &t[op->in[0]], .each = each};
         if (op->kind == FNR_OP_CONCAT) {
             join(&t[op->in[0]], &t[op->in[1]], &t[op->out]);
         } else if (op->out == g->output) {
