@@ -9,9 +9,8 @@
 
 INLINE void store_block(uint8_t *dst, vec y)
 {
-    const __m256 inside = _mm256_max_ps(_mm256_min_ps((__m256)y, _mm256_set1_ps(255.0f)), _mm256_setzero_ps());
-    const __m256i whole = _mm256_cvtps_epi32(inside);
-    const __m128i narrow = _mm_packus_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
+    const __m256i whole = _mm256_cvtps_epi32(_mm256_min_ps((__m256)y, _mm256_set1_ps(255.0f))); /* and what is below 0 saturates */
+    const __m128i narrow = _mm_packs_epi32(_mm256_castsi256_si128(whole), _mm256_extracti128_si256(whole, 1));
     _mm_storel_epi64((__m128i *)(void *)dst, _mm_packus_epi16(narrow, narrow));
 }
 
