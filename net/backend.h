@@ -18,7 +18,7 @@ typedef struct fnr_program fnr_program;
 typedef struct fnr_feed fnr_feed;
 typedef struct fnr_flow fnr_flow;
 
-/* INFER_EACH is INFER by methods that compute each output for itself (see block_px); the same where a backend has no block_px. */
+/* INFER_EACH is INFER by methods that compute each output for itself (see `blocks`); the same where a backend has none. */
 typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN, FNR_MODE_INFER_EACH } fnr_mode;
 typedef enum { FNR_STATE_VALUES, FNR_STATE_GRADS, FNR_STATE_MOMENT1, FNR_STATE_MOMENT2 } fnr_state_part;
 
@@ -86,8 +86,6 @@ typedef struct {
     bool (*adam)(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *err);
 
     /* ---- optional, NULL where a backend has nothing to gain ---- */
-    /* Results are bit-equal for any tiles that begin and end at multiples of this many cells of 2^max_level pixels; NULL = 1. */
-    int (*tile_cells)(const fnr_backend *b);
     /* Training that does not wait for the host: images are kept by the device, which cuts the patches of every step itself. The
      * program is borrowed and outlives the feed. feed_new may fail with FNR_E_LIMIT: then the images do not fit. */
     bool (*feed_new)(fnr_program *p, const fnr_feed_image *images, size_t n, fnr_feed **out, fnr_error *err);
@@ -110,9 +108,9 @@ typedef struct {
     bool (*flow_push)(fnr_flow *f, int lane, int slot, fnr_error *err);
     /* Is the output there?  With wait it is, afterwards. */
     bool (*flow_take)(fnr_flow *f, int lane, int slot, bool wait, bool *done, fnr_error *err);
-    /* INFER computes outputs of a convolution in blocks of this many pixels along y and x, from the image's corner (Winograd):
-     * results are bit-equal for tiles whose blocks lie alike on every level and whose cores whole blocks know; NULL = 1. */
-    int (*block_px)(const fnr_backend *b);
+    /* The blocks of INFER: results are bit-equal for tiles whose blocks lie alike on every level and whose cores whole blocks
+     * know; NULL = none. */
+    fnr_blocks (*blocks)(const fnr_backend *b);
     /* Name of the opened device, for logs and records; lent. */
     const char *(*device_name)(const fnr_backend *b);
 } fnr_backend_ops;

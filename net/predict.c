@@ -10,15 +10,10 @@
 #define DEFAULT_MAX_BYTES ((size_t)1 << 30)
 /* Extents of the programs that are made to learn what a pixel costs in memory, and by how much the second is larger. */
 enum { PROBE_2D = 256, MORE_2D = 128, PROBE_3D = 32, MORE_3D = 16 };
-/* Backends that compute blocks of pixels want tiles with a halo of 384 px where one of 112 will do without (depth 4).  That is no
- * matter for images that fit the default memory whole, nor is it worth its gain for larger ones.  The choice depends on the image
- * alone, so that the result does not depend on the memory allowed or on tiles.  In pixels times base channels. */
-#define MOST_IN_BLOCKS 80e6
-
 /* A way to compute. */
 typedef struct {
     fnr_mode mode;
-    fnr_tile_rule rule;
+    fnr_blocks blocks;
     double bytes, bytes_per_px; /* of programs and of buffers, whatever the tile and per pixel of it; 0: not known yet */
     double most_px;             /* input pixels of a tile for which there is memory, learnt from a larger one; 0: not known */
 } method;
@@ -27,7 +22,7 @@ struct fnr_predictor {
     fnr_netdesc desc; /* of the models; the greatest depth and base channels */
     size_t max_bytes;
     int tile;            /* 0 = chosen */
-    method each, blocks; /* the second has a block of 1 where it cannot be used */
+    method each, blocks; /* without blocks, with those of the device: by the image alone, so that no tiles change the result */
     method *used;        /* by the program there is */
     fnr_tile_net *net;
     fnr_shape shape; /* that everything is ready for; all zero before the first */
@@ -85,7 +80,7 @@ static bool nothing_fits(const fnr_shape *smallest, const fnr_error *failure, fn
 static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
 {
     const bool solid = p->desc.spatial == 3;
-    const int grid = how->rule.cells * fnr_netdesc_grid(&p->desc);
+    const int grid = fnr_netdesc_grid(&p->desc);
     double bytes[2], px[2];
     for (int i = 0; i < 2; i++) {
         const int side = solid ? PROBE_3D + i * MORE_3D : PROBE_2D + i * MORE_2D;
@@ -146,14 +141,14 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
     }
     p->desc = desc;
     p->max_bytes = opt->max_bytes ? opt->max_bytes : DEFAULT_MAX_BYTES;
-    const int cells = be->tile_cells ? be->tile_cells(device) : 1;
-    /* Turned and mirrored tiles would have their blocks elsewhere. */
-    const int block = be->block_px && opt->tta == 0 ? be->block_px(device) : 1;
-    p->each = (method){.mode = FNR_MODE_INFER_EACH, .rule = {cells, 1}};
-    p->blocks = (method){.mode = FNR_MODE_INFER, .rule = {cells, block}};
-    p->tile = (opt->tile + cells * grid - 1) / (cells * grid) * (cells * grid);
+    p->each = (method){.mode = FNR_MODE_INFER_EACH, .blocks = {1, 1, 0}};
+    p->blocks = (method){.mode = FNR_MODE_INFER, .blocks = be->blocks ? be->blocks(device) : p->each.blocks};
+    if (opt->tta != FNR_TTA_NONE) {
+        p->blocks.blocks.most = 0; /* turned and mirrored tiles would have their blocks elsewhere */
+    }
+    p->tile = opt->tile;
     p->net = fnr_tile_net_new(be, device, models, n, (fnr_tta)opt->tta, err);
-    if (!p->net || !(p->tile > 0 || learn_bytes(p, block > 1 ? &p->blocks : &p->each, err))) {
+    if (!p->net || !(p->tile > 0 || learn_bytes(p, p->blocks.blocks.most > 0 ? &p->blocks : &p->each, err))) {
         fnr_predictor_free(p);
         return NULL;
     }
@@ -187,11 +182,11 @@ static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int 
                           fnr_tiling *t, fnr_error *err)
 {
     if (p->tile > 0) {
-        fnr_tiling_of_core(&p->desc, how->rule, d, h, w, p->tile, t);
+        fnr_tiling_of_core(&p->desc, how->blocks, d, h, w, p->tile, t);
         return true;
     }
-    if (fnr_tiling_choose(&p->desc, how->rule, d, h, w, budget, t)) {
-        while (how->most_px > 0 && tile_px(t) > how->most_px && fnr_tiling_halve(&p->desc, how->rule, t)) {
+    if (fnr_tiling_choose(&p->desc, how->blocks, d, h, w, budget, t)) {
+        while (how->most_px > 0 && tile_px(t) > how->most_px && fnr_tiling_halve(&p->desc, how->blocks, t)) {
         }
         return true;
     }
@@ -205,7 +200,7 @@ static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int 
 static method *method_for(fnr_predictor *p, int d, int h, int w)
 {
     const double work = (double)d * h * w * p->desc.base_channels;
-    return p->blocks.rule.block > 1 && work <= MOST_IN_BLOCKS ? &p->blocks : &p->each;
+    return work <= p->blocks.blocks.most ? &p->blocks : &p->each;
 }
 
 /* A device may have less memory than the budget allows. After such a failure tiles of this and of later images are at most half
@@ -217,7 +212,7 @@ static bool halve_tiles(const fnr_predictor *p, method *how, const fnr_tiling *t
         return fnr_fail(err, FNR_E_LIMIT, "%s (tiles of %d px, as predict.tile asks for: make it smaller, or 0 to have it chosen)", failure->message,
                         p->tile);
     }
-    if (!fnr_tiling_halve(&p->desc, how->rule, &half)) {
+    if (!fnr_tiling_halve(&p->desc, how->blocks, &half)) {
         const fnr_shape smallest = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
         return nothing_fits(&smallest, failure, err);
     }

@@ -1,8 +1,8 @@
 /* Prediction of images of any size.  The result does not depend on the tile size: tiles start at multiples of 2^depth and carry
  * a halo of at least the receptive field (108 px at depth 4, so 112), images are reflect-padded on the right and at the bottom
  * to a multiple of 2^depth.  Batch norm uses running statistics, so nothing else ties pixels together.  Equality is to the bit
- * on ref and onednn (int8 too, with tiles and padding at multiples of 2 * 2^depth); where a backend computes blocks of pixels (onednn's Winograd),
- * images of up to 80 million pixels times base channels are predicted so, with tiles on its blocks and a larger halo. */
+ * on ref and onednn; where a backend computes outputs in blocks (onednn's Winograd), images of up to 80 million pixels times base
+ * channels (int8: 320 million) are predicted so, with tiles on its blocks and a larger halo. */
 #ifndef FNR_NET_PREDICT_H
 #define FNR_NET_PREDICT_H
 
@@ -21,7 +21,7 @@ typedef enum {
 
 typedef struct {
     size_t max_bytes; /* memory for network activations; the tile size follows from it; 0 = 1 GiB */
-    int tile;         /* core extent of a tile in px, multiple of 2^depth (int8 rounds up to 2 of them); 0 = chosen from max_bytes */
+    int tile;         /* core extent of a tile in px, multiple of 2^depth; 0 = chosen from max_bytes */
     int tta;          /* fnr_tta; what is turned is the padded image, so that tiles do not matter here either */
 } fnr_predict_options;
 

@@ -26,6 +26,14 @@ typedef struct {
     int depth;         /* number of halvings: 4 in the paper; extents must be multiples of 2^depth */
 } fnr_netdesc;
 
+/* Blocks of outputs that a convolution computes together, from the image's corner on (Winograd's tiles): an output depends, in its
+ * last bits, on the inputs of its whole block.  {1, 1}: every output for itself. */
+typedef struct {
+    int px;      /* along y and x */
+    int slices;  /* along z */
+    double most; /* of input pixels times base channels: larger images are better computed without blocks */
+} fnr_blocks;
+
 bool fnr_netdesc_check(const fnr_netdesc *d, fnr_error *err);
 /* Pixels on each side that an output pixel looks at: 108 for depth 4 (7 + 3.. see net/README.md for the recursion). */
 int fnr_netdesc_receptive_field(const fnr_netdesc *d);

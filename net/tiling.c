@@ -75,22 +75,21 @@ static int reach_of(const fnr_netdesc *desc, int block)
     return reach + block;
 }
 
-static step step_of(const fnr_netdesc *desc, fnr_tile_rule rule, int block)
+static step step_of(const fnr_netdesc *desc, int block)
 {
-    const int grid = rule.cells * fnr_netdesc_grid(desc);
+    const int grid = fnr_netdesc_grid(desc);
     return (step){.grid = grid, .align = grid * block, .halo = round_up(reach_of(desc, block), grid)};
 }
 
-/* Slices are not computed in blocks. */
-static step step_of_z(const fnr_netdesc *desc, fnr_tile_rule rule)
+static step step_of_z(const fnr_netdesc *desc, fnr_blocks blocks)
 {
-    return desc->spatial == 3 ? step_of(desc, rule, 1) : no_step;
+    return desc->spatial == 3 ? step_of(desc, blocks.slices) : no_step;
 }
 
-void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, int core, fnr_tiling *out)
+void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, int core, fnr_tiling *out)
 {
-    const step s = step_of(desc, rule, rule.block);
-    out->z = desc->spatial == 3 ? axis_of(d, step_of_z(desc, rule), core) : axis_of(1, no_step, 1);
+    const step s = step_of(desc, blocks.px);
+    out->z = desc->spatial == 3 ? axis_of(d, step_of_z(desc, blocks), core) : axis_of(1, no_step, 1);
     out->y = axis_of(h, s, core);
     out->x = axis_of(w, s, core);
 }
@@ -101,12 +100,12 @@ static double cost_of(const fnr_tiling *t)
     return (double)t->z.count * t->z.extent * t->y.count * t->y.extent * t->x.count * t->x.extent;
 }
 
-bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, const fnr_tile_budget *budget,
+bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, const fnr_tile_budget *budget,
                        fnr_tiling *out)
 {
-    const step s = step_of(desc, rule, rule.block), sz = step_of_z(desc, rule);
+    const step s = step_of(desc, blocks.px), sz = step_of_z(desc, blocks);
     bool found = false;
-    fnr_tiling_of_core(desc, rule, d, h, w, s.grid, out); /* the smallest, for the message */
+    fnr_tiling_of_core(desc, blocks, d, h, w, s.grid, out); /* the smallest, for the message */
     for (int ez = sz.grid; ez <= round_up(d, sz.grid); ez += sz.grid) {
         for (int ey = s.grid; ey <= round_up(h, s.grid); ey += s.grid) {
             fnr_tiling t;
@@ -136,9 +135,9 @@ static bool axis_halved(const fnr_tile_axis *a, step s, fnr_tile_axis *out)
     return out->extent < a->extent;
 }
 
-bool fnr_tiling_halve(const fnr_netdesc *desc, fnr_tile_rule rule, fnr_tiling *t)
+bool fnr_tiling_halve(const fnr_netdesc *desc, fnr_blocks blocks, fnr_tiling *t)
 {
-    const step s = step_of(desc, rule, rule.block), sz = step_of_z(desc, rule);
+    const step s = step_of(desc, blocks.px), sz = step_of_z(desc, blocks);
     const struct {
         fnr_tile_axis *axis;
         step step;

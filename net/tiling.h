@@ -22,13 +22,6 @@ typedef struct {
     fnr_tile_axis z, y, x; /* z has size 1 in 2D */
 } fnr_tiling;
 
-/* How a backend ties pixels together (fnr_backend_ops: tile_cells, block_px); {1, 1} where it does not. */
-typedef struct {
-    int cells; /* the grid is so many times that of the network */
-    int block; /* outputs of a convolution that are computed together along y and x: on every level blocks must lie alike in all
-                  tiles, and each convolution looks as far as the inputs of whole blocks */
-} fnr_tile_rule;
-
 /* Memory that a tiling may take, as far as it depends on it. */
 typedef struct {
     double max_bytes;
@@ -41,12 +34,13 @@ int fnr_tile_start(const fnr_tile_axis *a, int i);
 /* Output pixels [*begin, *end) of tile i, cut at the image's end. */
 void fnr_tile_core(const fnr_tile_axis *a, int i, int *begin, int *end);
 
-/* core: multiple of the grid; the same along all axes (in z only in 3D). */
-void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, int core, fnr_tiling *out);
+/* core: multiple of the grid; the same along all axes (in z only in 3D).  On every level blocks lie alike in all tiles, and each
+ * convolution looks as far as the inputs of whole blocks. */
+void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, int core, fnr_tiling *out);
 /* The tiling that computes the fewest pixels within the budget. False when not even the smallest tile fits; *out is that one. */
-bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_tile_rule rule, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out);
+bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out);
 /* The same image in tiles of half the extent (or as near to it as halo and alignment leave) along their longest side that can
  * still become smaller.  False when none can; *t stays as it is. */
-bool fnr_tiling_halve(const fnr_netdesc *desc, fnr_tile_rule rule, fnr_tiling *t);
+bool fnr_tiling_halve(const fnr_netdesc *desc, fnr_blocks blocks, fnr_tiling *t);
 
 #endif

@@ -8,7 +8,7 @@
  * (int8_kernels.h).  The first convolution is computed in float32.
  *
  * As in float32, an output of Winograd depends on all inputs of its 8x8 patch, so that results depend on where 6x6 tiles begin
- * (fnr_backend_ops.block_px).  With `each`, 3x3 convolutions are computed as they are defined instead, every pixel for itself.
+ * (fnr_backend_ops.blocks).  With `each`, 3x3 convolutions are computed as they are defined instead, every pixel for itself.
  *
  * Memory.  A tensor is NHWC with a border of zeros, one pixel before and six behind, so that no kernel looks where the image ends;
  * concatenations do not exist: the convolution behind one reads two tensors. */

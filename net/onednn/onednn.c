@@ -236,12 +236,14 @@ static bool dn_adam(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *e
     return true;
 }
 
-static int dn_block_px(const fnr_backend *b)
+/* Blocks want tiles with a halo of 576 px where one of 112 will do without (depth 4).  That is no matter for images that fit 1 GiB
+ * whole; for much larger ones it takes back what blocks gain. */
+static fnr_blocks dn_blocks(const fnr_backend *b)
 {
-    if (b->precision == FNR_PRECISION_INT8) {
-        return b->winograd ? FNR_I8_TILE : 1;
+    if (!b->winograd) {
+        return (fnr_blocks){1, 1, 0};
     }
-    return b->winograd ? b->wino6->tile : 1;
+    return b->precision == FNR_PRECISION_INT8 ? (fnr_blocks){FNR_I8_TILE, 1, 320e6} : (fnr_blocks){b->wino6->tile, 1, 80e6};
 }
 
 const fnr_backend_ops fnr_backend_onednn = {
@@ -262,5 +264,5 @@ const fnr_backend_ops fnr_backend_onednn = {
     .set_output_grad = dn_set_output_grad,
     .backward = dn_backward,
     .adam = dn_adam,
-    .block_px = dn_block_px,
+    .blocks = dn_blocks,
 };

@@ -162,7 +162,7 @@ static void small_and_odd_images_work(device d)
 static void a_pixel_is_felt_up_to_108_px_away(device d)
 {
     enum { W = 304, H = 16, MIDDLE = 144 };
-    if (d.be->block_px && d.be->block_px(d.device) > 1) {
+    if (d.be->blocks && d.be->blocks(d.device).px > 1) {
         return; /* felt further away in the last bits */
     }
     const fnr_netdesc desc = {2, 1, 1, 1, 4};

@@ -3,7 +3,7 @@
 
 #include "net/tiling.h"
 
-static const fnr_tile_rule each = {1, 1};
+static const fnr_blocks each = {1, 1, 0};
 
 static void check_axis(const fnr_tile_axis *a, int grid, int halo)
 {
@@ -47,7 +47,7 @@ static void blocks_lie_alike_in_all_tiles(void **state)
 {
     (void)state;
     const fnr_netdesc flat = {2, 1, 1, 2, 4}, solid = {3, 1, 1, 2, 4};
-    const fnr_tile_rule blocks = {1, 4};
+    const fnr_blocks blocks = {4, 1, 0};
     /* 4 px for each convolution, in units of its level: 2 at the bottom, 4 on the levels above, conv_out; a 2x2 cell between
      * levels. */
     enum { BLOCK_REACH = 4 * (2 * 16 + 4 * (8 + 4 + 2 + 1) + 1) + 8 + 4 + 2 + 1 };
@@ -67,8 +67,11 @@ static void blocks_lie_alike_in_all_tiles(void **state)
     check_axis(&t.x, 16, BLOCK_REACH);
     assert_at_most(400.0 * t.y.extent * t.x.extent, 1e9);
     fnr_tiling_of_core(&solid, blocks, 500, 40, 40, 16, &t);
-    check_axis(&t.z, 16, 108); /* slices are no part of blocks */
+    check_axis(&t.z, 16, 108); /* blocks of one slice */
     assert_int_equal(t.z.halo, 112);
+    fnr_tiling_of_core(&solid, (fnr_blocks){4, 2, 0}, 900, 40, 40, 16, &t);
+    check_axis(&t.z, 16, 2 * (2 * 16 + 4 * (8 + 4 + 2 + 1) + 1) + 8 + 4 + 2 + 1);
+    assert_true(t.z.align == 32 && t.z.count > 1);
 }
 
 static void chosen_tiles_keep_the_budget(void **state)
@@ -104,10 +107,10 @@ static void halving_ends_at_the_smallest_tile(void **state)
 {
     (void)state;
     const fnr_netdesc flat = {2, 1, 1, 2, 4}, solid = {3, 1, 1, 2, 4};
-    const fnr_tile_rule rules[] = {each, {2, 1}, {1, 6}};
+    const fnr_blocks rules[] = {each, {6, 1, 0}, {6, 2, 0}};
     for (int i = 0; i < 6; i++) {
         const fnr_netdesc *desc = i % 2 ? &solid : &flat;
-        const fnr_tile_rule rule = rules[i / 2];
+        const fnr_blocks rule = rules[i / 2];
         fnr_tiling t, before;
         fnr_tiling_of_core(desc, rule, i % 2 ? 300 : 1, 3000, 4001, 5000, &t);
         int steps = 0;
@@ -119,13 +122,13 @@ static void halving_ends_at_the_smallest_tile(void **state)
                 changed += is[k] < was[k];
             }
             assert_int_equal(changed, 1);
-            assert_true(t.x.extent == before.x.extent || t.x.extent <= before.x.extent / 2 || t.x.core == 16 * rule.cells);
-            check_axis(&t.y, 16 * rule.cells, 108);
-            check_axis(&t.x, 16 * rule.cells, 108);
+            assert_true(t.x.extent == before.x.extent || t.x.extent <= before.x.extent / 2 || t.x.core == 16);
+            check_axis(&t.y, 16, 108);
+            check_axis(&t.x, 16, 108);
         }
         assert_in_range(steps, 4, 14);
         assert_memory_equal(&t, &before, sizeof t);
-        assert_true(t.y.core == 16 * rule.cells && t.x.core == 16 * rule.cells);
+        assert_true(t.y.core == 16 && t.x.core == 16);
     }
 }
 
