@@ -83,8 +83,7 @@ typedef struct fnr_i8_program {
 
 /* each: no output depends on more than its receptive field.  FNR_E_UNSUPPORTED for anything that is no 2D U-Net of convolution,
  * batch norm and ReLU. */
-bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_shape *shape, bool each, size_t max_bytes,
-                        fnr_i8_program **out, fnr_error *err);
+bool fnr_i8_program_new(fnr_state *s, const fnr_shape *shape, bool each, size_t max_bytes, fnr_i8_program **out, fnr_error *err);
 void fnr_i8_program_free(fnr_i8_program *p);
 size_t fnr_i8_program_bytes(const fnr_i8_program *p);
 /* A number in x that is not finite is FNR_E_NUMERIC: bytes have no NaN that would carry it to the output. */
@@ -92,7 +91,9 @@ bool fnr_i8_forward(fnr_i8_program *p, const float *x, float *y, fnr_error *err)
 
 /* int8_weights.c: steps, ranges and packed weights from the state. */
 bool fnr_i8_refresh(fnr_i8_program *p, fnr_error *err);
-bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err);
+/* Fills in what the step's products look like; bytes of its weights and scales. */
+size_t fnr_i8_weights_size(const fnr_i8_program *p, fnr_i8_step *s);
+bool fnr_i8_weights_new(const fnr_i8_program *p, fnr_i8_step *s, fnr_error *err);
 /* int8_run.c */
 size_t fnr_i8_scratch_bytes(const fnr_i8_program *p, const fnr_i8_step *s);
 

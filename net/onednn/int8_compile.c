@@ -5,10 +5,6 @@
 #include "src/core/mem.h"
 #include "src/core/threads.h"
 
-enum {
-    SLACK = FNR_I8_ROWS * 4 * FNR_I8_CHUNK   /* and rounded-up products further still; per 16 channels */
-};
-
 static bool unsupported(fnr_error *err, const char *what)
 {
     return fnr_fail(err, FNR_E_UNSUPPORTED,
@@ -116,7 +112,7 @@ static bool list_steps(fnr_i8_program *p, fnr_error *err)
 
 static size_t tensor_bytes(const fnr_i8_value *v)
 {
-    return (size_t)(v->shape.h + FNR_I8_BEFORE + FNR_I8_BEHIND) * v->row + (size_t)SLACK * (size_t)(v->channels / FNR_I8_CHUNK);
+    return (size_t)(v->shape.h + FNR_I8_BEFORE + FNR_I8_BEHIND) * v->row;
 }
 
 static size_t floats_for(size_t bytes)
@@ -172,6 +168,16 @@ size_t fnr_i8_program_bytes(const fnr_i8_program *p)
     return p->plan.floats * sizeof(float) + p->weight_bytes;
 }
 
+static bool within_limit(const fnr_i8_program *p, size_t limit, fnr_error *err)
+{
+    const size_t bytes = fnr_i8_program_bytes(p);
+    if (limit && bytes > limit) {
+        return fnr_fail(err, FNR_E_LIMIT, "the network needs %.1f MiB for this shape, %.1f of them for its weights, more than the limit of %.1f MiB",
+                        (double)bytes / 0x1p20, (double)p->weight_bytes / 0x1p20, (double)limit / 0x1p20);
+    }
+    return true;
+}
+
 static bool compile(fnr_i8_program *p, size_t max_bytes, fnr_error *err)
 {
     if (!size_values(p, err) || !list_steps(p, err)) {
@@ -179,32 +185,30 @@ static bool compile(fnr_i8_program *p, size_t max_bytes, fnr_error *err)
     }
     p->plan.end = p->n_steps + 1;
     for (int i = 0; i < p->n_steps; i++) {
+        p->weight_bytes += fnr_i8_weights_size(p, &p->steps[i]);
+    }
+    if (!place_values(p, err) || !place_rest(p, err) || !fnr_dn_plan_place(&p->plan, err) || !within_limit(p, max_bytes, err) ||
+        !fnr_dn_plan_allocate(&p->plan, err)) {
+        return false;
+    }
+    for (int i = 0; i < p->n_steps; i++) {
         if (!fnr_i8_weights_new(p, &p->steps[i], err)) {
             return false;
         }
-    }
-    if (!place_values(p, err) || !place_rest(p, err) || !fnr_dn_plan_place(&p->plan, err)) {
-        return false;
-    }
-    if (max_bytes && fnr_i8_program_bytes(p) > max_bytes) {
-        return fnr_fail(err, FNR_E_LIMIT, "the network needs %.1f MiB for this shape, more than the limit of %.1f MiB",
-                        (double)fnr_i8_program_bytes(p) / 0x1p20, (double)max_bytes / 0x1p20);
-    }
-    if (!fnr_dn_plan_allocate(&p->plan, err)) {
-        return false;
     }
     bind(p);
     return true;
 }
 
-static const fnr_i8_kernels *choose_kernels(void)
+/* Both tables must count channels in the same blocks. */
+static void choose_kernels(fnr_i8_program *p)
 {
-    const dnnl_cpu_isa_t isa = dnnl_get_effective_cpu_isa();
-    return (isa & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni ? &fnr_i8_kernels_vnni : &fnr_i8_kernels_avx2;
+    const bool vnni = (dnnl_get_effective_cpu_isa() & dnnl_cpu_isa_avx512_core_vnni) == dnnl_cpu_isa_avx512_core_vnni;
+    p->kernels = vnni ? &fnr_i8_kernels_vnni : &fnr_i8_kernels_avx2;
+    p->floats = vnni ? &fnr_dn_kernels_avx512 : &fnr_dn_kernels_avx2;
 }
 
-bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_shape *shape, bool each, size_t max_bytes,
-                        fnr_i8_program **out, fnr_error *err)
+bool fnr_i8_program_new(fnr_state *s, const fnr_shape *shape, bool each, size_t max_bytes, fnr_i8_program **out, fnr_error *err)
 {
     const fnr_graph *g = s->graph;
     if (g->spatial != 2) {
@@ -214,8 +218,7 @@ bool fnr_i8_program_new(const fnr_dn_kernels *floats, fnr_state *s, const fnr_sh
     if (!p) {
         return false;
     }
-    p->kernels = choose_kernels();
-    p->floats = floats;
+    choose_kernels(p);
     p->state = s;
     p->graph = g;
     p->input = *shape;

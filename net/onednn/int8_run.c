@@ -180,7 +180,7 @@ static size_t run_words(const fnr_i8_step *s)
     return (size_t)FNR_I8_ROWS * (size_t)s->depth;
 }
 
-/* One product of the run's rows and its bytes: those of `run` pixels of the output from (y, x) on, `apart` pixels from each other. */
+/* One product of the run's rows and its bytes: written `apart` pixels from each other. */
 static void multiply_run(const fnr_i8_program *p, const fnr_i8_step *s, int16_t *rows, const run *r, int vector, int q, uint8_t *to, int apart)
 {
     const fnr_i8_value *out = &p->values[s->out];

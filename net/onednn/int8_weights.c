@@ -12,53 +12,70 @@ static const float *param(const fnr_i8_program *p, int id)
     return id < 0 ? NULL : p->state->values + p->graph->params[id].offset;
 }
 
-static bool first_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+/* 16-output vectors of all products: the outputs, rounded up; nine taps for each output of LAST. */
+static size_t outputs_of(const fnr_i8_program *p, const fnr_i8_step *s)
 {
     const fnr_i8_value *out = &p->values[s->out];
-    s->edge = (fnr_dn_edge){.kernels = p->floats,
-                            .extent = {.n = 1, .channels = out->shape.c, .blocks = out->channels / p->floats->block},
-                            .plain = p->values[s->in[0]].shape};
-    const size_t floats = fnr_dn_edge_floats(&s->edge);
-    s->edge_weights = fnr_alloc_aligned(floats, sizeof *s->edge_weights, "weights", err);
-    if (!s->edge_weights) {
-        return false;
-    }
-    memset(s->edge_weights, 0, floats * sizeof *s->edge_weights);
-    s->edge.expand = s->edge_weights;
-    p->weight_bytes += floats * sizeof *s->edge_weights;
-    return true;
+    return s->kind == FNR_I8_LAST ? 16 * (size_t)out->shape.c : (size_t)out->channels;
 }
 
-static bool words_new(fnr_i8_program *p, fnr_i8_step *s, size_t outputs, fnr_error *err)
+static size_t word_count(const fnr_i8_program *p, const fnr_i8_step *s)
 {
-    const size_t count = outputs * (size_t)s->products * (size_t)s->depth;
-    s->weights = fnr_alloc_aligned(count, sizeof *s->weights, "int8 weights", err);
-    if (!s->weights) {
-        return false;
-    }
-    memset(s->weights, 0, count * sizeof *s->weights);
-    p->weight_bytes += count * sizeof *s->weights;
-    return true;
+    return s->kind == FNR_I8_FIRST ? 0 : outputs_of(p, s) * (size_t)s->products * (size_t)s->depth;
 }
 
-bool fnr_i8_weights_new(fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+static size_t alpha_count(const fnr_i8_program *p, const fnr_i8_step *s)
 {
-    const size_t outputs = (size_t)p->values[s->out].channels;
+    return outputs_of(p, s) * (size_t)(s->kind == FNR_I8_WINOGRAD ? s->products : 1);
+}
+
+static size_t scale_count(const fnr_i8_program *p, const fnr_i8_step *s)
+{
+    return alpha_count(p, s) + 2 * outputs_of(p, s);
+}
+
+static size_t edge_floats(const fnr_i8_step *s)
+{
+    return s->kind == FNR_I8_FIRST ? fnr_dn_edge_floats(&s->edge) : 0;
+}
+
+size_t fnr_i8_weights_size(const fnr_i8_program *p, fnr_i8_step *s)
+{
+    const fnr_i8_value *out = &p->values[s->out];
+    s->rows_in = 0;
     for (int k = 0; k < 2 && s->in[k] >= 0; k++) {
         s->rows_in += p->values[s->in[k]].channels;
     }
     s->products = s->kind == FNR_I8_WINOGRAD ? FNR_I8_FREQUENCIES : s->kind == FNR_I8_UP ? 4 : 1;
     s->depth = s->kind == FNR_I8_DIRECT ? fnr_i8_taps(s->conv) * s->rows_in : s->rows_in;
-    const size_t alphas = outputs * (size_t)(s->kind == FNR_I8_WINOGRAD ? s->products : 1), scales = alphas + 2 * outputs;
-    s->alpha = fnr_alloc_aligned(scales, sizeof *s->alpha, "int8 scales", err);
-    if (!s->alpha) {
+    if (s->kind == FNR_I8_FIRST) {
+        s->edge = (fnr_dn_edge){.kernels = p->floats,
+                                .extent = {.n = 1, .channels = out->shape.c, .blocks = out->channels / p->floats->block},
+                                .plain = p->values[s->in[0]].shape};
+    }
+    return word_count(p, s) * sizeof *s->weights + (scale_count(p, s) + edge_floats(s)) * sizeof(float);
+}
+
+static void *zeroed(size_t count, size_t size, fnr_error *err)
+{
+    void *data = fnr_alloc_aligned(count, size, "int8 weights", err);
+    if (data) {
+        memset(data, 0, count * size);
+    }
+    return data;
+}
+
+bool fnr_i8_weights_new(const fnr_i8_program *p, fnr_i8_step *s, fnr_error *err)
+{
+    if (!(s->alpha = zeroed(scale_count(p, s), sizeof *s->alpha, err))) {
         return false;
     }
-    memset(s->alpha, 0, scales * sizeof *s->alpha);
-    s->beta = s->alpha + alphas;
-    s->zeros = s->beta + outputs;
-    p->weight_bytes += scales * sizeof *s->alpha;
-    return s->kind == FNR_I8_FIRST ? first_new(p, s, err) : words_new(p, s, s->kind == FNR_I8_LAST ? 16 * (size_t)p->values[s->out].shape.c : outputs, err);
+    s->beta = s->alpha + alpha_count(p, s);
+    s->zeros = s->beta + outputs_of(p, s);
+    if (s->kind == FNR_I8_FIRST) {
+        return (s->edge.expand = s->edge_weights = zeroed(edge_floats(s), sizeof *s->edge_weights, err)) != NULL;
+    }
+    return (s->weights = zeroed(word_count(p, s), sizeof *s->weights, err)) != NULL;
 }
 
 /* A channel that never rises above zero still needs a step; the smallest is a thousandth of the largest. */
@@ -202,9 +219,9 @@ static void pack_output(void *ctx, int worker, int o)
     const size_t depth = (size_t)s->depth, count = (size_t)s->products * depth;
     double *row = j->rows + (size_t)worker * count;
     gather(j->program, s, o, row);
-    const double factor = fold_norm(j->program, s, o), common = unit_of(row, count, 255);
+    const bool winograd = s->kind == FNR_I8_WINOGRAD;
+    const double factor = fold_norm(j->program, s, o), common = unit_of(row, count, 255); /* taps of UP share an alpha */
     for (int q = 0; q < s->products; q++) {
-        const bool winograd = s->kind == FNR_I8_WINOGRAD;
         const double unit = winograd ? unit_of(row + (size_t)q * depth, depth, largest_at(q)) : common;
         put_words(s, g, o, q, row + (size_t)q * depth, unit);
         s->alpha[winograd ? (g.first * s->products + q * g.vectors) * 16 + o - 16 * g.first : o] = (float)(unit * factor);

@@ -93,7 +93,7 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
     p->winograd = b->winograd && mode != FNR_MODE_INFER_EACH;
     p->input = *shape;
     if (b->precision == FNR_PRECISION_INT8) {
-        if (!fnr_i8_program_new(b->kernels, s, shape, !p->winograd, b->max_bytes, &p->int8, err)) {
+        if (!fnr_i8_program_new(s, shape, !p->winograd, b->max_bytes, &p->int8, err)) {
             dn_program_free(p);
             return false;
         }
@@ -236,8 +236,8 @@ static bool dn_adam(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *e
     return true;
 }
 
-/* Blocks want tiles with a halo of 576 px where one of 112 will do without (depth 4).  That is no matter for images that fit 1 GiB
- * whole; for much larger ones it takes back what blocks gain. */
+/* Blocks want tiles with a halo of 576 px where one of 112 will do without (depth 4).  That is no matter for images that fit
+ * about 1 GiB whole; for much larger ones it takes back what blocks gain. */
 static fnr_blocks dn_blocks(const fnr_backend *b)
 {
     if (!b->winograd) {

@@ -23,7 +23,7 @@ static unsigned next_number(unsigned *seed)
     return (*seed = *seed * 1664525u + 1013904223u) >> 8;
 }
 
-/* Words of the largest magnitudes: as large as sums in 32 bits allow. */
+/* Words of the largest magnitudes: sums reach 0.99 * 2^31 and its negative. */
 static void check_product(const fnr_i8_kernels *k, int vectors, int rows)
 {
     enum { DEPTH = 48, A_ROW = 56 };
@@ -31,10 +31,10 @@ static void check_product(const fnr_i8_kernels *k, int vectors, int rows)
     static int32_t c[(FNR_I8_ROWS + 8) * 64];
     unsigned seed = 1;
     for (size_t i = 0; i < sizeof a / sizeof *a; i++) {
-        a[i] = i % 3 ? (int16_t)(i % 2 ? -28688 : 28688) : (int16_t)next_number(&seed);
+        a[i] = (int16_t)(i % 2 ? -28688 : 28688);
     }
     for (int i = 0; i < DEPTH * 64; i++) {
-        b[i] = (int16_t)(i % 5 ? -1550 : (int)next_number(&seed) % 1550);
+        b[i] = (int16_t)((i % 2 ? -1550 : 1550) * (i / 2 % 16 % 3 ? 1 : -1) + (int)(next_number(&seed) % 9));
     }
     const fnr_i8_product p = {.a = a, .a_row = A_ROW, .depth = DEPTH, .b = b, .vectors = vectors, .c = c, .c_row = (size_t)(16 * vectors)};
     k->product(&p, rows);
@@ -100,12 +100,13 @@ static void check_transform_in(const fnr_i8_kernels *k)
 }
 
 /* Sums of known size back to bytes. */
-static void check_transform_out(const fnr_i8_kernels *k)
+static void check_transform_out(const fnr_i8_kernels *k, int vectors)
 {
-    enum { TILES = 3, VECTORS = 2, OUTPUTS = 16 * VECTORS, FREQUENCY = TILES * OUTPUTS + 16, PIXEL = 40, ROW = 24 * PIXEL };
+    enum { TILES = 3, MOST = 64, PIXEL = 72, ROW = 24 * PIXEL };
+    const int OUTPUTS = 16 * vectors, FREQUENCY = TILES * OUTPUTS + 16;
     static uint8_t dst[6 * ROW];
-    _Alignas(64) static int32_t m[64 * FREQUENCY];
-    _Alignas(64) static float alpha[64 * OUTPUTS], beta[OUTPUTS];
+    _Alignas(64) static int32_t m[64 * (TILES * MOST + 16)];
+    _Alignas(64) static float alpha[64 * MOST], beta[MOST];
     unsigned seed = 3;
     for (int i = 0; i < 64 * FREQUENCY; i++) {
         m[i] = (int)next_number(&seed) % 2000001 - 1000000;
@@ -114,9 +115,9 @@ static void check_transform_out(const fnr_i8_kernels *k)
         alpha[i] = 1e-6f * (float)(next_number(&seed) % 100) / (i / OUTPUTS / 8 % 7 > 4 || i / OUTPUTS % 8 > 4 ? 200.0f : 1.0f);
     }
     for (int i = 0; i < OUTPUTS; i++) {
-        beta[i] = (float)(4 * i) + 60;
+        beta[i] = (float)(4 * i % 128) + 60;
     }
-    k->transform_out(m, OUTPUTS, FREQUENCY, TILES, VECTORS, &(fnr_i8_requant){alpha, beta}, dst, ROW, PIXEL);
+    k->transform_out(m, (size_t)OUTPUTS, (size_t)FREQUENCY, TILES, vectors, &(fnr_i8_requant){alpha, beta}, dst, ROW, PIXEL);
     int inside = 0;
     for (int i = 0; i < TILES * OUTPUTS; i++) {
         float mine[64], y[36];
@@ -140,7 +141,59 @@ static void transforms_are_exact(void **state)
     for (size_t i = 0; i < 2; i++) {
         if (runs_here(tables[i])) {
             check_transform_in(tables[i]);
-            check_transform_out(tables[i]);
+            for (int vectors = 1; vectors <= tables[i]->vectors; vectors *= 2) {
+                check_transform_out(tables[i], vectors);
+            }
+        }
+    }
+}
+
+/* What there is no byte for becomes the nearest one; halves go to the even number. */
+static void check_rounding(const fnr_i8_kernels *k)
+{
+    static const float x[16] = {-1e30f, -1, -0.5f, 0.5f, 0.51f, 1.5f, 2.5f, 100, 254.5f, 254.6f, 255.4f, 256, 1e30f, INFINITY, -INFINITY, 3.2f};
+    static const uint8_t wanted[16] = {0, 0, 0, 0, 1, 2, 2, 100, 254, 255, 255, 255, 255, 255, 0, 3};
+    _Alignas(64) int32_t sums[3 * 16];
+    _Alignas(64) float alpha[16], beta[16], block[2 * 16];
+    uint8_t dst[3 * 20], bytes[32];
+    int16_t words[32];
+    const int n = k == &fnr_i8_kernels_avx2 ? 8 : 16; /* floats in a block */
+    for (int i = 0; i < 16; i++) {
+        alpha[i] = 0.5f;
+        beta[i] = x[i];
+        sums[i] = 0;
+        sums[16 + i] = 4;
+        sums[32 + i] = -600;
+    }
+    k->requant(sums, 16, 3, 1, &(fnr_i8_requant){alpha, beta}, dst, 20);
+    for (int i = 0; i < 48; i++) {
+        const float y = fminf(fmaxf(fmaf((float)sums[i], 0.5f, x[i % 16]), 0), 255);
+        assert_int_equal(dst[i / 16 * 20 + i % 16], i < 16 ? wanted[i] : (int)lrintf(y));
+    }
+    for (int part = 0; part < 16 / n; part++) {
+        memcpy(block, x + n * part, (size_t)n * sizeof *x);
+        memcpy(block + n, x + n * part, (size_t)n * sizeof *x);
+        k->from_floats(block, 2, dst, 20);
+        for (int i = 0; i < n; i++) {
+            assert_int_equal(dst[i], wanted[n * part + i]);
+            assert_int_equal(dst[20 + i], wanted[n * part + i]);
+        }
+    }
+    for (int i = 0; i < 32; i++) {
+        bytes[i] = (uint8_t)(i % 3 ? 255 - i : i);
+    }
+    k->widen(bytes, 32, words);
+    for (int i = 0; i < 32; i++) {
+        assert_int_equal(words[i], bytes[i]);
+    }
+}
+
+static void bytes_are_rounded_and_saturate(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        if (runs_here(tables[i])) {
+            check_rounding(tables[i]);
         }
     }
 }
@@ -201,17 +254,20 @@ static void check_network(const fnr_netdesc *desc, const fnr_shape *in, bool eac
     fnr_model_free(&m);
 }
 
-/* Channels that fill chunks, spill over them and make groups of 4, 2 and 1; a deepest level of odd extents; two samples; many channels. */
+/* Channels that fill chunks, spill over them and make groups of 4, 2 and 1; a deepest level of odd extents; two samples; 4 inputs and
+ * outputs; many channels, in one piece and in two; an image of one pixel. */
 static void networks_follow_the_definition(void **state)
 {
     (void)state;
     static const struct {
         fnr_netdesc desc;
         fnr_shape in;
-    } cases[] = {{{2, 2, 3, 5, 2}, {2, 2, 2, 1, 20, 28}},
+    } cases[] = {{{2, 2, 3, 5, 2}, {2, 2, 2, 1, 44, 28}},
                  {{2, 1, 1, 16, 1}, {2, 1, 1, 1, 6, 110}},
                  {{2, 1, 1, 28, 2}, {2, 1, 1, 1, 12, 4}},
-                 {{2, 1, 1, 130, 1}, {2, 1, 1, 1, 4, 8}}};
+                 {{2, 4, 4, 3, 0}, {2, 1, 4, 1, 1, 1}},
+                 {{2, 1, 1, 130, 1}, {2, 1, 1, 1, 4, 8}},
+                 {{2, 1, 1, 128, 1}, {2, 1, 1, 1, 2, 302}}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         check_network(&cases[i].desc, &cases[i].in, false);
         check_network(&cases[i].desc, &cases[i].in, true);
@@ -338,9 +394,9 @@ static void what_it_cannot_do_is_said(void **state)
 {
     (void)state;
     const fnr_backend_ops *be = &fnr_backend_onednn;
-    const fnr_backend_options options = {.threads = 1, .precision = FNR_PRECISION_INT8};
-    const fnr_shape solid = {3, 1, 1, 4, 4, 4}, flat = {2, 1, 1, 1, 8, 12};
-    float x[96], y[96];
+    const fnr_backend_options options = {.threads = 1, .precision = FNR_PRECISION_INT8, .winograd = true, .max_bytes = 4 << 20};
+    const fnr_shape solid = {3, 1, 1, 4, 4, 4}, flat = {2, 2, 1, 1, 8, 12}, five = {2, 1, 5, 1, 8, 12}, large = {2, 1, 1, 1, 512, 512};
+    float x[192], y[192], again[192];
     fnr_error err = {0};
     fnr_backend *b;
     fnr_state *s;
@@ -361,14 +417,29 @@ static void what_it_cannot_do_is_said(void **state)
     assert_ok(be->state_new(b, &m.graph, false, &s, &err), err);
     assert_ok(be->state_write(s, FNR_STATE_VALUES, m.values, &err), err);
     assert_ok(be->program_new(b, s, &flat, FNR_MODE_INFER, &p, &err), err);
-    fnr_test_fill(x, 96, 1, -1, 1);
+    fnr_test_fill(x, 192, 1, -1, 1);
     assert_ok(be->forward(p, x, y, &err), err);
-    for (int i = 0; i < 2; i++) {
-        x[50] = i ? INFINITY : NAN;
-        assert_false(be->forward(p, x, y, &err));
+    for (int i = 0; i < 4; i++) { /* in the first and in the second sample */
+        const float kept = x[50 + i / 2 * 96];
+        x[50 + i / 2 * 96] = i % 2 ? INFINITY : NAN;
+        assert_false(be->forward(p, x, again, &err));
         assert_int_equal(err.code, FNR_E_NUMERIC);
+        x[50 + i / 2 * 96] = kept;
     }
+    m.values[0] += 0.5f; /* other weights: packed again */
+    assert_ok(be->state_write(s, FNR_STATE_VALUES, m.values, &err), err);
+    assert_ok(be->forward(p, x, again, &err), err);
+    assert_true(memcmp(y, again, sizeof y) != 0);
     be->program_free(p);
+    assert_false(be->program_new(b, s, &large, FNR_MODE_INFER, &p, &err));
+    assert_int_equal(err.code, FNR_E_LIMIT);
+    be->state_free(s);
+    fnr_model_free(&m);
+
+    make_model(&(fnr_netdesc){2, 5, 1, 2, 1}, &m);
+    assert_ok(be->state_new(b, &m.graph, false, &s, &err), err);
+    assert_false(be->program_new(b, s, &five, FNR_MODE_INFER, &p, &err));
+    assert_non_null(strstr(err.message, "more than 4 input or output channels"));
     be->state_free(s);
     be->close(b);
     fnr_model_free(&m);
@@ -379,6 +450,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_exact),
         cmocka_unit_test(transforms_are_exact),
+        cmocka_unit_test(bytes_are_rounded_and_saturate),
         cmocka_unit_test(networks_follow_the_definition),
         cmocka_unit_test(tiles_and_threads_change_no_bit),
         cmocka_unit_test(simulated_images_agree_with_float32),

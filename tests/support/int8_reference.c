@@ -1,6 +1,7 @@
 #include "tests/support/int8_reference.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -205,7 +206,7 @@ static void put(const layer *l, int o, int y, int x, int value)
 static void winograd_tile(const layer *l, int o, int y, int x, const int *u, const double *units)
 {
     float m[64], out[36], beta;
-    int sums[64] = {0};
+    int64_t sums[64] = {0};
     const double factor = affine_of(l, o, &beta);
     for (int c = 0; c < l->in->s.c; c++) {
         int d[64], v[64];
@@ -214,7 +215,10 @@ static void winograd_tile(const layer *l, int o, int y, int x, const int *u, con
         }
         fnr_int8_reference_patch(d, v);
         for (int i = 0; i < 64; i++) {
-            sums[i] += v[i] * u[i * row_length(l->in) + c];
+            sums[i] += (int64_t)v[i] * u[i * row_length(l->in) + c];
+            if (llabs(sums[i]) > INT32_MAX) {
+                abort(); /* as defined, they fit */
+            }
         }
     }
     for (int i = 0; i < 64; i++) {
