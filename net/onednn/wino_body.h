@@ -95,14 +95,22 @@ INLINE void product_rows(const fnr_dn_product *p, const turn *now, size_t first,
     }
 }
 
+/* Rows that are taken MOST_ROWS at a time.  Two that would be left over are worth two times four (8 rows: not 6 + 1 + 1). */
+INLINE size_t full_rows(size_t rows)
+{
+    const size_t left = rows % MOST_ROWS, full = rows - left;
+    return left == 2 && MOST_ROWS == 6 && full > 0 ? full - MOST_ROWS : full;
+}
+
 INLINE void product_turn(const fnr_dn_product *p, const turn *now, int columns, int row_blocks)
 {
+    const size_t full = full_rows(p->rows);
     size_t r = 0;
-    if (now->end - now->begin == TURN_TERMS && p->rows >= MOST_ROWS) {
+    if (now->end - now->begin == TURN_TERMS && full > 0) {
         product_rows(p, now, r, MOST_ROWS, columns, row_blocks, true);
         r += MOST_ROWS;
     }
-    for (; r + MOST_ROWS <= p->rows; r += MOST_ROWS) {
+    for (; r < full; r += MOST_ROWS) {
         product_rows(p, now, r, MOST_ROWS, columns, row_blocks, false);
     }
 #if MOST_ROWS > 8
