@@ -243,7 +243,7 @@ static fnr_blocks dn_blocks(const fnr_backend *b)
     if (!b->winograd) {
         return (fnr_blocks){1, 1, 0};
     }
-    return b->precision == FNR_PRECISION_INT8 ? (fnr_blocks){FNR_I8_TILE, 1, 320e6} : (fnr_blocks){b->wino6->tile, 1, 80e6};
+    return b->precision == FNR_PRECISION_INT8 ? (fnr_blocks){FNR_I8_TILE, 1, 320e6} : (fnr_blocks){b->wino6->tile, 2, 80e6};
 }
 
 const fnr_backend_ops fnr_backend_onednn = {

@@ -13,10 +13,12 @@ enum {
     OWN_FILTER_BYTES = 9 << 20,    /* transformed weights above this want shared strips */
     OWN_SUMS_BYTES = 3 << 19,      /* the same of sums that become their gradient */
     OWN_SUMS_ROWS = 768,           /* rows below this are too few for partial sums */
+    PAIR_FILTERS = 160 << 10,      /* with more filters than this (512 x 512 channels, few slices) the weights of pairs, a third
+                                      larger, take longer to make and to read than the products that they save */
     STREAM_BYTES = 32 << 20,       /* outputs larger than this will not be found in a cache by their reader */
     FEW_STRIPS = 8,                /* fewer do not keep threads busy */
-    MOST_SLICES = 8,               /* of a thread's own strip */
-    LEAST_ROWS = 16,
+    MOST_SLICES = 8,               /* of a thread's own strip; even, for the sake of pairs */
+    LEAST_ROWS = 16,               /* of a product */
     MOST_ROWS = 96
 };
 
@@ -28,6 +30,11 @@ static int ceil_div(int a, int b)
 static int clamp(int v, int low, int high)
 {
     return v < low ? low : v > high ? high : v;
+}
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
 }
 
 static size_t padded_rows(int rows)
@@ -46,22 +53,29 @@ static void cut(fnr_dn_wino *w, int rows, int most_slices, int least)
 
 static void choose_strips(fnr_dn_wino *w)
 {
-    const int row_bytes =
-        fnr_dn_wino_frequencies(w->kernels) * (w->in_blocks + w->out_blocks) * w->kernels->block * (int)sizeof(float);
+    const int blocks = w->pairs ? larger(w->in_blocks, w->out_blocks) : w->in_blocks + w->out_blocks;
+    const int row_bytes = fnr_dn_wino_frequencies(w->kernels) * blocks * w->kernels->block * (int)sizeof(float);
+    const int slices = w->pairs ? 2 : 1; /* that share a row of a product */
     const bool grad = w->purpose == FNR_DN_WINO_GRAD;
     w->shared = fnr_dn_wino_filter_floats(w) * sizeof(float) > (grad ? OWN_SUMS_BYTES : OWN_FILTER_BYTES) ||
                 (grad && w->tiles * w->d < OWN_SUMS_ROWS);
     if (!w->shared) {
-        cut(w, clamp(STRIP_BYTES / row_bytes, LEAST_ROWS, MOST_ROWS), MOST_SLICES, FEW_STRIPS);
+        cut(w, clamp(STRIP_BYTES / row_bytes, slices * LEAST_ROWS, slices * MOST_ROWS), MOST_SLICES, FEW_STRIPS);
         w->shared = fnr_dn_strip_count(w) < FEW_STRIPS / 2;
     }
     if (w->shared) {
         cut(w, SHARED_STRIP_BYTES / row_bytes, w->d, 1);
     }
     const fnr_dn_strip largest = {.tiles = w->strip_tiles, .slices = w->strip_slices};
-    w->out_rows = padded_rows(fnr_dn_strip_out_rows(&largest));
+    w->out_rows = padded_rows(fnr_dn_strip_computed_slices(w, &largest) * largest.tiles);
     /* A product of rows rounded up reads that far behind the last kernel slice's rows. */
     w->in_rows = padded_rows(fnr_dn_strip_in_rows(w, &largest)) + FNR_DN_ROW_UNIT;
+}
+
+/* Depends on the channels alone: whatever the part of an image, it is computed in the same way. */
+static bool suits_pairs(const fnr_dn_wino *w)
+{
+    return w->spatial == 3 && w->kernels->pairs && w->in_channels * w->out_channels <= PAIR_FILTERS;
 }
 
 bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_shape *in, int out_channels,
@@ -74,6 +88,8 @@ bool fnr_dn_wino_init(fnr_dn_wino *w, const fnr_dn_wino_kernels *k, const fnr_sh
     w->out_blocks = ceil_div(out_channels, k->block);
     w->workers = fnr_threads_get();
     w->terms = in->spatial == 3 ? 3 : 1;
+    w->pairs = suits_pairs(w);
+    w->filter_slices = w->pairs ? FNR_DN_PAIR_TERMS : w->terms;
     w->tiles_y = ceil_div(in->h, k->tile);
     w->tiles_x = ceil_div(in->w, k->tile);
     w->tiles = in->n * w->tiles_y * w->tiles_x;
@@ -104,10 +120,11 @@ fnr_dn_strip fnr_dn_strip_at(const fnr_dn_wino *w, int index)
 
 fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scratch)
 {
-    const size_t block = (size_t)w->kernels->block, rows = output ? w->out_rows : w->in_rows;
-    const size_t blocks = (size_t)(output ? w->out_blocks : w->in_blocks);
+    const size_t in = (size_t)w->in_blocks * w->in_rows, out = (size_t)w->out_blocks * w->out_rows;
+    const size_t rows = w->pairs ? (in > out ? in : out) : output ? out : in; /* of all blocks */
     /* One block more, so that the frequencies of a tile do not all fall into the same set of a cache. */
-    return (fnr_dn_spectrum){.data = scratch, .rows = rows, .step = (blocks * rows + 1) * block};
+    return (fnr_dn_spectrum){
+        .data = scratch, .rows = output ? w->out_rows : w->in_rows, .step = (rows + 1) * (size_t)w->kernels->block};
 }
 
 size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output)
@@ -196,11 +213,11 @@ void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn
 
 /* ---- weights --------------------------------------------------------------------------------------------------------------- */
 
-/* [frequency][panel of two column blocks][kernel slice][input channel][column block][channel]. */
+/* [frequency][panel of two column blocks][slice of the filter][input channel][column block][channel]. */
 size_t fnr_dn_filter_step(const fnr_dn_wino *w)
 {
     const size_t block = (size_t)w->kernels->block;
-    return (size_t)w->terms * (size_t)w->in_blocks * block * (size_t)w->out_blocks * block + block;
+    return (size_t)w->filter_slices * (size_t)w->in_blocks * block * (size_t)w->out_blocks * block + block;
 }
 
 size_t fnr_dn_wino_filter_floats(const fnr_dn_wino *w)
@@ -213,6 +230,9 @@ typedef struct {
     const float *weights;
     float *u;
 } pack_job;
+
+/* Slices of filters: the kernel's, or those of pairs. */
+typedef float filter_slices[FNR_DN_PAIR_TERMS][9 * FNR_DN_MAX_BLOCK];
 
 /* The 3x3 filters from input channel `in` to the `block` outputs from `first` on, side by side; zero beyond the true channels. */
 static void gather_filters(const pack_job *j, int in, int first, int slice, float *g)
@@ -237,6 +257,17 @@ static void gather_filters(const pack_job *j, int in, int first, int slice, floa
     }
 }
 
+/* G g along z: the kernel's three slices become the four of pairs (wino_pairs.c). */
+static void pair_filters(filter_slices g)
+{
+    for (int i = 0; i < 9 * FNR_DN_MAX_BLOCK; i++) {
+        const float even = 0.5f * (g[0][i] + g[2][i]), odd = 0.5f * g[1][i];
+        g[3][i] = g[2][i];
+        g[1][i] = even + odd;
+        g[2][i] = even - odd;
+    }
+}
+
 /* All filters to one block of outputs from one block of inputs. */
 static void pack_blocks(void *ctx, size_t index)
 {
@@ -244,14 +275,19 @@ static void pack_blocks(void *ctx, size_t index)
     const fnr_dn_wino *w = j->w;
     const int block = w->kernels->block, b = (int)index % w->in_blocks, column = (int)index / w->in_blocks;
     const int panel = column / 2, columns = w->out_blocks - 2 * panel > 1 ? 2 : 1;
-    const size_t depth = (size_t)w->terms * (size_t)w->in_blocks * (size_t)block;
-    _Alignas(64) float g[9 * FNR_DN_MAX_BLOCK];
-    for (int slice = 0; slice < w->terms; slice++) {
-        for (int c = 0; c < block; c++) {
-            gather_filters(j, b * block + c, column * block, slice, g);
+    const size_t depth = (size_t)w->filter_slices * (size_t)w->in_blocks * (size_t)block;
+    _Alignas(64) filter_slices g = {{0}};
+    for (int c = 0; c < block; c++) {
+        for (int slice = 0; slice < w->terms; slice++) {
+            gather_filters(j, b * block + c, column * block, slice, g[slice]);
+        }
+        if (w->pairs) {
+            pair_filters(g);
+        }
+        for (int slice = 0; slice < w->filter_slices; slice++) {
             const size_t row = ((size_t)slice * (size_t)w->in_blocks + (size_t)b) * (size_t)block + (size_t)c;
             float *to = j->u + ((size_t)(2 * panel) * depth + row * (size_t)columns + (size_t)(column % 2)) * (size_t)block;
-            w->kernels->filter(g, to, fnr_dn_filter_step(w));
+            w->kernels->filter(g[slice], to, fnr_dn_filter_step(w));
         }
     }
 }

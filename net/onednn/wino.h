@@ -1,14 +1,15 @@
 /* 3x3 (3x3x3) convolutions with stride 1 and a border of one by Winograd's F(4x4, 3x3) or F(6x6, 3x3), as the kernels say
  * (wino_kernels.h), on blocked tensors.  In 3D each slice is transformed in its plane and the three kernel slices are summed in
- * the transformed domain, so that 2D and 3D both need a quarter (a fifth) of the multiplications of the definition.
+ * the transformed domain, so that 2D and 3D both need a quarter (a fifth) of the multiplications of the definition.  Prediction
+ * computes slices in pairs, with four products in place of these six (wino_pairs.c): there it is two fifteenths.
  *
  * Work goes by strips: some tiles (of all samples, row by row) times some slices.  Inputs of a strip are transformed, for each
  * frequency a matrix product takes input channels to output channels, and the result is transformed back.  With few
  * channels, strips fit the second-level cache and each thread has one of its own; with many, the weights do not fit, and all
  * threads share a large strip, so that weights are read once for many tiles.
  *
- * Tiles begin at multiples of their size from the image's corner.  An output depends on its tile's inputs and the weights alone,
- * to the last bit: not on strips, threads or the rest of the image. */
+ * Tiles begin at multiples of their size from the image's corner, pairs at even slices.  An output depends on the inputs of its
+ * tile (in both slices of a pair) and the weights alone, to the last bit: not on strips, threads or the rest of the image. */
 #ifndef FNR_NET_ONEDNN_WINO_H
 #define FNR_NET_ONEDNN_WINO_H
 
@@ -28,6 +29,8 @@ typedef struct {
     int workers; /* strips in work at a time */
     /* Derived. */
     int terms;                     /* kernel slices: 1 or 3 */
+    bool pairs;                    /* output slices are computed two at a time (not of gradients of weights) */
+    int filter_slices;             /* of transformed weights: `terms`, FNR_DN_PAIR_TERMS for pairs */
     int tiles_y, tiles_x, tiles;   /* tiles: of all samples, one slice each */
     int strip_tiles, strip_slices; /* of a strip */
     bool shared;                   /* all threads work on one strip */

@@ -310,6 +310,32 @@ TARGET static void filter_adjoint(const float *u, size_t u_step, float *g)
 }
 #endif
 
+/* ---- along z: F(2, 3), points 0, +-1, infinity --------------------------------------------------------------------------- */
+
+TARGET static void pair_inputs(size_t pairs, size_t floats, const float *d, float *v, size_t v_step)
+{
+    for (size_t p = 0; p < pairs; p++, d += 2 * floats, v += floats) {
+        for (size_t i = 0; i < floats; i += BLOCK) {
+            const vec d1 = *as_vec(d + floats + i), d2 = *as_vec(d + 2 * floats + i);
+            *as_vec_out(v + i) = *as_vec(d + i) - d2;
+            *as_vec_out(v + v_step + i) = d1 + d2;
+            *as_vec_out(v + 2 * v_step + i) = d2 - d1;
+            *as_vec_out(v + 3 * v_step + i) = d1 - *as_vec(d + 3 * floats + i);
+        }
+    }
+}
+
+TARGET static void pair_outputs(size_t pairs, size_t floats, const float *m, size_t m_step, float *y)
+{
+    for (size_t p = 0; p < pairs; p++, m += floats, y += 2 * floats) {
+        for (size_t i = 0; i < floats; i += BLOCK) {
+            const vec m1 = *as_vec(m + m_step + i), m2 = *as_vec(m + 2 * m_step + i);
+            *as_vec_out(y + i) = *as_vec(m + i) + (m1 + m2);
+            *as_vec_out(y + floats + i) = (m1 - m2) - *as_vec(m + 3 * m_step + i);
+        }
+    }
+}
+
 const fnr_dn_wino_kernels KERNELS = {
     .block = BLOCK,
     .tile = TILE,
@@ -318,6 +344,9 @@ const fnr_dn_wino_kernels KERNELS = {
     .input = input,
     .output = output,
     .filter = filter,
+    .pairs = TILE == 6,
+    .pair_inputs = pair_inputs,
+    .pair_outputs = pair_outputs,
 #if TILE == 4
     .gradient = gradient,
     .filter_adjoint = filter_adjoint,

@@ -18,16 +18,28 @@ typedef struct {
     const run_job *job;
     fnr_dn_strip strip;
     fnr_dn_spectrum v, m; /* of the input and of the output */
+    float *pairs;         /* scratch of fnr_dn_pairs_multiply, for one worker after the other */
 } work;
+
+/* Where the output's spectrum lies behind the start of the input's. */
+static size_t output_offset(const fnr_dn_wino *w)
+{
+    return w->pairs ? 0 : fnr_dn_spectrum_floats(w, false);
+}
 
 static size_t scratch_per_strip(const fnr_dn_wino *w)
 {
-    return fnr_dn_spectrum_floats(w, false) + fnr_dn_spectrum_floats(w, true);
+    return output_offset(w) + fnr_dn_spectrum_floats(w, true);
+}
+
+static size_t scratch_of_strips(const fnr_dn_wino *w)
+{
+    return scratch_per_strip(w) * (size_t)(w->shared ? 1 : w->workers);
 }
 
 size_t fnr_dn_wino_scratch_floats(const fnr_dn_wino *w)
 {
-    return scratch_per_strip(w) * (size_t)(w->shared ? 1 : w->workers);
+    return scratch_of_strips(w) + fnr_dn_pairs_scratch_floats(w) * (size_t)w->workers;
 }
 
 static work begin(const run_job *j, int strip, float *scratch)
@@ -35,7 +47,8 @@ static work begin(const run_job *j, int strip, float *scratch)
     return (work){.job = j,
                   .strip = fnr_dn_strip_at(j->w, strip),
                   .v = fnr_dn_spectrum_of(j->w, false, scratch),
-                  .m = fnr_dn_spectrum_of(j->w, true, scratch + fnr_dn_spectrum_floats(j->w, false))};
+                  .m = fnr_dn_spectrum_of(j->w, true, scratch + output_offset(j->w)),
+                  .pairs = j->scratch + scratch_of_strips(j->w)};
 }
 
 static void load_rows(void *ctx, size_t task)
@@ -45,12 +58,11 @@ static void load_rows(void *ctx, size_t task)
     fnr_dn_strip_load(k->job->w, &k->strip, k->job->src, &k->v, first, fnr_dn_at_most(rows - first, FNR_DN_ROWS_PER_TASK));
 }
 
-/* Input channels to output channels at one frequency. */
-static void multiply_frequency(void *ctx, size_t frequency)
+/* Input channels to output channels at one frequency, summed over the kernel's slices. */
+static void multiply_slices(const work *k, int f, const float *u)
 {
-    const work *k = ctx;
     const fnr_dn_wino *w = k->job->w;
-    const int f = (int)frequency, block = w->kernels->block, rows = fnr_dn_strip_out_rows(&k->strip);
+    const int block = w->kernels->block, rows = fnr_dn_strip_out_rows(&k->strip);
     const float *terms[FNR_DN_MOST_TERMS];
     for (int t = 0; t < w->terms * w->in_blocks; t++) {
         terms[t] = fnr_dn_spectrum_at(w, &k->v, f, t % w->in_blocks, t / w->in_blocks * k->strip.tiles);
@@ -59,7 +71,7 @@ static void multiply_frequency(void *ctx, size_t frequency)
                         .n_terms = (size_t)(w->terms * w->in_blocks),
                         .terms = terms,
                         .row_blocks = 1,
-                        .u = k->job->u + (size_t)f * fnr_dn_filter_step(w),
+                        .u = u,
                         .out_step = (size_t)block};
     for (int b = 0; b < w->out_blocks; b += 2) {
         p.columns = w->out_blocks - b > 1 ? 2 : 1;
@@ -67,6 +79,19 @@ static void multiply_frequency(void *ctx, size_t frequency)
         p.out[1] = p.columns == 2 ? fnr_dn_spectrum_at(w, &k->m, f, b + 1, 0) : NULL;
         w->kernels->multiply(&p);
         p.u += p.n_terms * (size_t)(block * p.columns * block);
+    }
+}
+
+static void multiply_frequency(void *ctx, int worker, int f)
+{
+    const work *k = ctx;
+    const fnr_dn_wino *w = k->job->w;
+    const float *u = k->job->u + (size_t)f * fnr_dn_filter_step(w);
+    if (w->pairs) {
+        float *scratch = k->pairs + (size_t)worker * fnr_dn_pairs_scratch_floats(w);
+        fnr_dn_pairs_multiply(w, &k->strip, &k->v, &k->m, f, u, scratch);
+    } else {
+        multiply_slices(k, f, u);
     }
 }
 
@@ -109,7 +134,7 @@ static void run_strip(void *ctx, int worker, int strip)
         load_rows(&k, t);
     }
     for (int f = 0; f < fnr_dn_wino_frequencies(j->w->kernels); f++) {
-        multiply_frequency(&k, (size_t)f);
+        multiply_frequency(&k, worker, f);
     }
     for (size_t t = 0; t < tasks_of(fnr_dn_strip_out_rows(&k.strip)); t++) {
         store_rows(&k, t);
@@ -121,7 +146,7 @@ static void run_shared(const run_job *j, int strip)
 {
     work k = begin(j, strip, j->scratch);
     fnr_parallel_for(tasks_of(fnr_dn_strip_in_rows(j->w, &k.strip)), load_rows, &k);
-    fnr_parallel_for((size_t)fnr_dn_wino_frequencies(j->w->kernels), multiply_frequency, &k);
+    fnr_dn_for_workers(j->w->workers, fnr_dn_wino_frequencies(j->w->kernels), multiply_frequency, &k);
     fnr_parallel_for(tasks_of(fnr_dn_strip_out_rows(&k.strip)), store_rows, &k);
 }
 

@@ -10,6 +10,8 @@
  * pass through the caches.  Points 0,
  * +-1/2, +-1, +-2 and infinity: relative L2 2.0e-6 (the best of a search over multiples of 1/16).
  *
+ * Along z, F(2, 3) of matrices of channels, for each frequency of the plane (wino_pairs.c).
+ *
  * Every sum runs over channels (and kernel slices) in ascending order, one fused multiply-add after the other, whatever the
  * number of rows: a tile's result does not depend on its neighbours in the strip. */
 #ifndef FNR_NET_ONEDNN_WINO_KERNELS_H
@@ -18,7 +20,8 @@
 #include "net/onednn/kernels.h"
 
 enum {
-    FNR_DN_ROW_UNIT = 4 /* products are fastest when rows are a multiple of this */
+    FNR_DN_ROW_UNIT = 4,  /* products are fastest when rows are a multiple of this */
+    FNR_DN_PAIR_TERMS = 4 /* products for a pair of output slices */
 };
 
 /* out[j][r] = affine(sum over terms t and channels c of terms[t][r][c] * u[t][c][j]) for rows r and column blocks j.  Long sums
@@ -61,6 +64,11 @@ typedef struct {
     void (*output)(const float *m, size_t m_step, const fnr_dn_affine *f, bool stream, float *y, size_t row_step, int h, int w);
     /* G g G^T of `block` 3x3 filters side by side. */
     void (*filter)(const float *g, float *u, size_t u_step);
+    /* Along z, F(2, 3): B^T d and A^T m of `pairs` pairs of slices of `floats` floats.  d holds 2 * pairs + 2 slices, y gets
+     * 2 * pairs; v and m hold each of the four terms for all pairs, term k at k * step. */
+    bool pairs; /* it is to be used */
+    void (*pair_inputs)(size_t pairs, size_t floats, const float *d, float *v, size_t v_step);
+    void (*pair_outputs)(size_t pairs, size_t floats, const float *m, size_t m_step, float *y);
     /* For gradients of weights; tiles of 6 have none (NULL). */
     /* A dy A^T of a tile, of which h x w pixels lie in the image. */
     void (*gradient)(const float *dy, size_t row_step, int h, int w, float *v, size_t v_step);

@@ -24,9 +24,15 @@ typedef struct {
 int fnr_dn_strip_count(const fnr_dn_wino *w);
 fnr_dn_strip fnr_dn_strip_at(const fnr_dn_wino *w, int index);
 
+/* Output slices that are computed: the second of the last pair may lie behind the image's end. */
+static inline int fnr_dn_strip_computed_slices(const fnr_dn_wino *w, const fnr_dn_strip *s)
+{
+    return w->pairs ? (s->slices + 1) / 2 * 2 : s->slices;
+}
+
 static inline int fnr_dn_strip_in_rows(const fnr_dn_wino *w, const fnr_dn_strip *s)
 {
-    return (s->slices + w->terms - 1) * s->tiles;
+    return (fnr_dn_strip_computed_slices(w, s) + w->terms - 1) * s->tiles;
 }
 
 static inline int fnr_dn_strip_out_rows(const fnr_dn_strip *s)
@@ -34,7 +40,8 @@ static inline int fnr_dn_strip_out_rows(const fnr_dn_strip *s)
     return s->slices * s->tiles;
 }
 
-/* `scratch` is where the data go. */
+/* `scratch` is where the data go.  With pairs both spectra may share it: fnr_dn_pairs_multiply has copied a frequency's inputs
+ * when it writes its outputs, and both lie in the same steps. */
 fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scratch);
 size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output);
 static inline float *fnr_dn_spectrum_at(const fnr_dn_wino *w, const fnr_dn_spectrum *s, int frequency, int b, int row)
@@ -62,6 +69,12 @@ void fnr_dn_strip_load(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn
 
 /* Floats from one frequency of transformed weights to the next. */
 size_t fnr_dn_filter_step(const fnr_dn_wino *w);
+
+/* Input channels to output channels in pairs of slices, at one frequency of the plane with the weights `u`.  `scratch` is of the
+ * calling worker alone. */
+size_t fnr_dn_pairs_scratch_floats(const fnr_dn_wino *w);
+void fnr_dn_pairs_multiply(const fnr_dn_wino *w, const fnr_dn_strip *s, const fnr_dn_spectrum *v, const fnr_dn_spectrum *m,
+                           int frequency, const float *u, float *scratch);
 
 /* Runs body(ctx, worker, item) for items in [0, count): each worker is one thread at a time. */
 void fnr_dn_for_workers(int workers, int count, void (*body)(void *ctx, int worker, int item), void *ctx);
