@@ -26,8 +26,8 @@ typedef struct {
     int depth;         /* number of halvings: 4 in the paper; extents must be multiples of 2^depth */
 } fnr_netdesc;
 
-/* Blocks of outputs that a convolution computes together, from the image's corner on (Winograd's tiles): an output depends, in its
- * last bits, on the inputs of its whole block.  {1, 1}: every output for itself. */
+/* Blocks of outputs that a convolution computes together, from the image's corner on (Winograd's tiles): an output depends, in
+ * its last bits, on the inputs of its whole block.  {1, 1}: every output for itself. */
 typedef struct {
     int px;      /* along y and x */
     int slices;  /* along z */

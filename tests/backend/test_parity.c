@@ -31,6 +31,7 @@ static const single singles[] = {
     {"conv3 24->17 3D odd", FNR_OP_CONV, 3, 17, false, {3, 1, 24, 3, 8, 14}},
     {"conv3 9->40 3D strips", FNR_OP_CONV, 3, 40, false, {3, 1, 9, 11, 20, 27}},
     {"conv3 160->48 3D odd", FNR_OP_CONV, 3, 48, false, {3, 2, 160, 5, 7, 3}},
+    {"conv3 512->328 3D sums", FNR_OP_CONV, 3, 328, false, {3, 1, 512, 2, 3, 2}},
     {"conv2 5->5", FNR_OP_CONV, 2, 5, false, {2, 3, 5, 1, 8, 14}},
     {"conv2 32->32", FNR_OP_CONV, 2, 32, false, {2, 1, 32, 1, 20, 12}},
     {"conv2 17->3 3D", FNR_OP_CONV, 2, 3, false, {3, 2, 17, 4, 6, 10}},
