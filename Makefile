@@ -58,6 +58,9 @@ PLUGINOBJ := $(PLUGINSRC:%.c=$(BUILD)/pic/%.o)
 EMULATED := $(if $(HAVE_CUDA),$(BUILD)/tests/cuda/emulated.so)
 EMULATEDOBJ := $(filter-out $(BUILD)/net/cuda/dnn.o $(BUILD)/net/cuda/nccl.o,$(CUDAOBJ)) $(PLUGINOBJ) \
 	   $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/cuda/emulated_*.c))
+# Some of these tests with the loops for AVX-512, on pretended instructions (tests/avx512): they run on every machine.
+AVX512OBJ := $(patsubst net/%.c,$(BUILD)/avx512/net/%.o,$(wildcard net/onednn/*_avx512.c net/onednn/*_vnni.c)) $(BUILD)/tests/avx512/isa.o
+AVX512  := $(if $(CLANG),,$(addprefix $(BUILD)/tests/avx512/,backend/test_conv backend/test_parity backend/test_int8 backend/test_fixtures))
 # Machine code for A100 and H100/H200; newer GPUs translate the PTX.
 NVFLAGS := -std=c++17 -O3 -Werror all-warnings -lineinfo -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
 	   -gencode arch=compute_90,code=compute_90 -Xcompiler -fPIC,-fvisibility=hidden
@@ -85,7 +88,7 @@ help: ## list the targets
 	@echo 'Variables: PREFIX=$(PREFIX)  BUILD=$(BUILD)  SAN=1 (sanitizers)  WERROR=1  CUDA=auto|0|1  CC=gcc|clang'
 
 lib: $(LIB)
-tests: $(TESTS) $(EMULATED) ## build the unit tests
+tests: $(TESTS) $(EMULATED) $(AVX512) ## build the unit tests
 # Tests of some folders only: make test-some AREAS="core net"
 test-some: $(foreach a,$(AREAS),$(filter $(BUILD)/tests/$(a)/%,$(TESTS)))
 benches: $(BENCHES)
@@ -131,6 +134,14 @@ ifneq ($(HAVE_CUDA),)
 $(BUILD)/tests/cuda/test_dnn: $(BUILD)/net/cuda/dnn.o $(BUILD)/net/cuda/gpu.o
 $(BUILD)/tests/cuda/test_dnn: LIBS += -L$(CUDA_HOME)/lib64 -lcudart_static $(CUDNN_SO) -Wl,-rpath,$(abspath $(dir $(CUDNN_SO))) -ldl -lrt
 endif
+
+$(BUILD)/avx512/%.o: %.c tests/avx512/pretended.h
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -include tests/avx512/pretended.h -c $< -o $@
+
+$(AVX512): $(BUILD)/tests/avx512/%: $(BUILD)/tests/%.o $(AVX512OBJ) $(TESTLIB) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -Wl,--wrap=dnnl_get_effective_cpu_isa $^ -lcmocka $(LIBS) -o $@
 
 $(LIB): $(LIBOBJ)
 	@rm -f $@

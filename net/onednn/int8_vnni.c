@@ -1,10 +1,9 @@
 /* int8_kernels.h for AVX-512 with VNNI: one instruction multiplies 32 pairs of words and adds them in twos to 16 sums. */
 #include <stdbool.h>
 #include "net/onednn/int8_kernels.h"
+#define TARGET_MORE ",avx512vnni"
 #include "net/onednn/vec_avx512.h"
 
-#undef TARGET
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma")))
 #define INLINE TARGET static inline __attribute__((always_inline))
 #define MOST_VECTORS 4
 #define GROUP(vectors) ((vectors) == 4 ? 6 : 8) /* as many sums as registers hold beside the operands */

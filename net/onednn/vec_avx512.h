@@ -4,8 +4,12 @@
 
 #include <immintrin.h>
 
+#ifndef TARGET_MORE
+#define TARGET_MORE "" /* what the includer needs beyond that */
+#endif
+
 #define BLOCK 16
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma")))
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx2,fma" TARGET_MORE)))
 typedef float vec __attribute__((vector_size(64), may_alias));
 
 #define vset1(s) ((vec)_mm512_set1_ps(s))

@@ -1,5 +1,6 @@
 /* Int8 inference: its kernels against plain integers, whole networks against the definition written out in plain C, against
  * float32 on images, and the same bits for any tiles, threads and instruction set. */
+#include <oneapi/dnnl/dnnl.h>
 #include "tests/support/int8_reference.h"
 #include "tests/support/net_rig.h"
 
@@ -15,7 +16,8 @@ static const fnr_i8_kernels *const tables[] = {&fnr_i8_kernels_avx2, &fnr_i8_ker
 
 static bool runs_here(const fnr_i8_kernels *k)
 {
-    return k == &fnr_i8_kernels_avx2 ? __builtin_cpu_supports("avx2") : __builtin_cpu_supports("avx512vnni");
+    const dnnl_cpu_isa_t needed = k == &fnr_i8_kernels_avx2 ? dnnl_cpu_isa_avx2 : dnnl_cpu_isa_avx512_core_vnni;
+    return (dnnl_get_effective_cpu_isa() & needed) == needed;
 }
 
 static unsigned next_number(unsigned *seed)
