@@ -60,7 +60,7 @@ EMULATEDOBJ := $(filter-out $(BUILD)/net/cuda/dnn.o $(BUILD)/net/cuda/nccl.o,$(C
 	   $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/cuda/emulated_*.c))
 # Some of these tests with the loops for AVX-512, on pretended instructions (tests/avx512): they run on every machine.
 AVX512OBJ := $(patsubst net/%.c,$(BUILD)/avx512/net/%.o,$(wildcard net/onednn/*_avx512.c net/onednn/*_vnni.c)) $(BUILD)/tests/avx512/isa.o
-AVX512  := $(if $(CLANG),,$(addprefix $(BUILD)/tests/avx512/,backend/test_conv backend/test_parity backend/test_int8 backend/test_fixtures))
+AVX512  := $(if $(CLANG)$(SAN),,$(addprefix $(BUILD)/tests/avx512/,backend/test_conv backend/test_parity backend/test_int8 backend/test_fixtures))
 # Machine code for A100 and H100/H200; newer GPUs translate the PTX.
 NVFLAGS := -std=c++17 -O3 -Werror all-warnings -lineinfo -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90,code=sm_90 \
 	   -gencode arch=compute_90,code=compute_90 -Xcompiler -fPIC,-fvisibility=hidden

@@ -108,8 +108,8 @@ typedef struct {
     bool (*flow_push)(fnr_flow *f, int lane, int slot, fnr_error *err);
     /* Is the output there?  With wait it is, afterwards. */
     bool (*flow_take)(fnr_flow *f, int lane, int slot, bool wait, bool *done, fnr_error *err);
-    /* The blocks of INFER: results are bit-equal for tiles whose blocks lie alike on every level and whose cores whole blocks
-     * know; NULL = none. */
+    /* The blocks of INFER: results are bit-equal for tiles whose blocks lie alike on every level and which hold all that their
+     * cores depend on; NULL = none. */
     fnr_blocks (*blocks)(const fnr_backend *b);
     /* Name of the opened device, for logs and records; lent. */
     const char *(*device_name)(const fnr_backend *b);

@@ -26,11 +26,11 @@ typedef struct {
     int depth;         /* number of halvings: 4 in the paper; extents must be multiples of 2^depth */
 } fnr_netdesc;
 
-/* Blocks of outputs that a convolution computes together, from the image's corner on (Winograd's tiles): an output depends, in
- * its last bits, on the inputs of its whole block.  {1, 1}: every output for itself. */
+/* Blocks of outputs that a convolution computes together, from the image's corner on (Winograd's tiles): how an output is rounded
+ * depends on its place in its block.  {1, 1, 0}: every output for itself. */
 typedef struct {
-    int px;      /* along y and x */
-    int slices;  /* along z */
+    int px;      /* along y and x; an output depends, in its last bits, on the inputs of the whole block */
+    int slices;  /* along z; an output depends on its own three slices alone (as those of F(2, 3) do) */
     double most; /* of input pixels times base channels: larger images are better computed without blocks */
 } fnr_blocks;
 

@@ -75,20 +75,22 @@ static int reach_of(const fnr_netdesc *desc, int block)
     return reach + block;
 }
 
-static step step_of(const fnr_netdesc *desc, int block)
+static step step_of(const fnr_netdesc *desc, fnr_blocks blocks)
 {
     const int grid = fnr_netdesc_grid(desc);
-    return (step){.grid = grid, .align = grid * block, .halo = round_up(reach_of(desc, block), grid)};
+    return (step){.grid = grid, .align = grid * blocks.px, .halo = round_up(reach_of(desc, blocks.px), grid)};
 }
 
+/* Slices of a block look no further than slices alone. */
 static step step_of_z(const fnr_netdesc *desc, fnr_blocks blocks)
 {
-    return desc->spatial == 3 ? step_of(desc, blocks.slices) : no_step;
+    const int grid = fnr_netdesc_grid(desc);
+    return desc->spatial == 3 ? (step){.grid = grid, .align = grid * blocks.slices, .halo = round_up(reach_of(desc, 1), grid)} : no_step;
 }
 
 void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, int core, fnr_tiling *out)
 {
-    const step s = step_of(desc, blocks.px);
+    const step s = step_of(desc, blocks);
     out->z = desc->spatial == 3 ? axis_of(d, step_of_z(desc, blocks), core) : axis_of(1, no_step, 1);
     out->y = axis_of(h, s, core);
     out->x = axis_of(w, s, core);
@@ -103,7 +105,7 @@ static double cost_of(const fnr_tiling *t)
 bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, const fnr_tile_budget *budget,
                        fnr_tiling *out)
 {
-    const step s = step_of(desc, blocks.px), sz = step_of_z(desc, blocks);
+    const step s = step_of(desc, blocks), sz = step_of_z(desc, blocks);
     bool found = false;
     fnr_tiling_of_core(desc, blocks, d, h, w, s.grid, out); /* the smallest, for the message */
     for (int ez = sz.grid; ez <= round_up(d, sz.grid); ez += sz.grid) {
@@ -137,7 +139,7 @@ static bool axis_halved(const fnr_tile_axis *a, step s, fnr_tile_axis *out)
 
 bool fnr_tiling_halve(const fnr_netdesc *desc, fnr_blocks blocks, fnr_tiling *t)
 {
-    const step s = step_of(desc, blocks.px), sz = step_of_z(desc, blocks);
+    const step s = step_of(desc, blocks), sz = step_of_z(desc, blocks);
     const struct {
         fnr_tile_axis *axis;
         step step;

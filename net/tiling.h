@@ -34,8 +34,8 @@ int fnr_tile_start(const fnr_tile_axis *a, int i);
 /* Output pixels [*begin, *end) of tile i, cut at the image's end. */
 void fnr_tile_core(const fnr_tile_axis *a, int i, int *begin, int *end);
 
-/* core: multiple of the grid; the same along all axes (in z only in 3D).  On every level blocks lie alike in all tiles, and each
- * convolution looks as far as the inputs of whole blocks. */
+/* core: multiple of the grid; the same along all axes (in z only in 3D).  On every level blocks lie alike in all tiles, and
+ * along y and x each convolution looks as far as the inputs of whole blocks. */
 void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, int core, fnr_tiling *out);
 /* The tiling that computes the fewest pixels within the budget. False when not even the smallest tile fits; *out is that one. */
 bool fnr_tiling_choose(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, const fnr_tile_budget *budget, fnr_tiling *out);

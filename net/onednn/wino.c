@@ -17,10 +17,12 @@ enum {
                                       larger, take longer to make and to read than the products that they save */
     STREAM_BYTES = 32 << 20,       /* outputs larger than this will not be found in a cache by their reader */
     FEW_STRIPS = 8,                /* fewer do not keep threads busy */
-    MOST_SLICES = 8,               /* of a thread's own strip; even, for the sake of pairs */
+    MOST_SLICES = 8,               /* of a thread's own strip */
     LEAST_ROWS = 16,               /* of a product */
     MOST_ROWS = 96
 };
+
+_Static_assert(MOST_SLICES % 2 == 0, "strips, like tiles of a prediction, begin with whole pairs");
 
 static int ceil_div(int a, int b)
 {
@@ -121,7 +123,10 @@ fnr_dn_strip fnr_dn_strip_at(const fnr_dn_wino *w, int index)
 fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scratch)
 {
     const size_t in = (size_t)w->in_blocks * w->in_rows, out = (size_t)w->out_blocks * w->out_rows;
-    const size_t rows = w->pairs ? (in > out ? in : out) : output ? out : in; /* of all blocks */
+    size_t rows = output ? out : in; /* of all blocks */
+    if (w->pairs) {
+        rows = in > out ? in : out; /* they share their place */
+    }
     /* One block more, so that the frequencies of a tile do not all fall into the same set of a cache. */
     return (fnr_dn_spectrum){
         .data = scratch, .rows = output ? w->out_rows : w->in_rows, .step = (rows + 1) * (size_t)w->kernels->block};

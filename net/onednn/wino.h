@@ -8,8 +8,9 @@
  * channels, strips fit the second-level cache and each thread has one of its own; with many, the weights do not fit, and all
  * threads share a large strip, so that weights are read once for many tiles.
  *
- * Tiles begin at multiples of their size from the image's corner, pairs at even slices.  An output depends on the inputs of its
- * tile (in both slices of a pair) and the weights alone, to the last bit: not on strips, threads or the rest of the image. */
+ * Tiles begin at multiples of their size from the image's corner, pairs at even slices.  To the last bit an output depends
+ * on the inputs of its tile in three slices, on its place in its pair and on the weights: not on strips, threads or the rest of the
+ * image. */
 #ifndef FNR_NET_ONEDNN_WINO_H
 #define FNR_NET_ONEDNN_WINO_H
 
@@ -29,7 +30,7 @@ typedef struct {
     int workers; /* strips in work at a time */
     /* Derived. */
     int terms;                     /* kernel slices: 1 or 3 */
-    bool pairs;                    /* output slices are computed two at a time (not of gradients of weights) */
+    bool pairs;                    /* output slices are computed two at a time: prediction only */
     int filter_slices;             /* of transformed weights: `terms`, FNR_DN_PAIR_TERMS for pairs */
     int tiles_y, tiles_x, tiles;   /* tiles: of all samples, one slice each */
     int strip_tiles, strip_slices; /* of a strip */

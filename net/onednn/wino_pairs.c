@@ -5,8 +5,8 @@
  *                                A^T m = (m0 + m1 + m2, m1 - m2 - m3)
  * takes four matrix products where the sum over kernel slices takes six.  (G g is made with the weights, wino.c.)
  *
- * Both transforms are done in a worker's own small scratch, which stays in its first or second cache: what lies in strips is the
- * same as without pairs.  Of an odd number of slices, the second output of the last pair is computed from zeros behind the
+ * Both transforms are done in a worker's own small scratch, which stays in its second cache: what lies in strips is the same as
+ * without pairs.  Of an odd number of slices, the second output of the last pair is computed from zeros behind the
  * image's end and left where nobody reads it. */
 #include "net/onednn/wino.h"
 #include "net/onednn/wino_strip.h"
@@ -37,8 +37,9 @@ static size_t rows_of(int slices, int tiles)
 
 size_t fnr_dn_pairs_scratch_floats(const fnr_dn_wino *w)
 {
-    const terms t = terms_of(w, rows_of(w->strip_slices, w->strip_tiles), NULL);
-    return w->pairs ? (FNR_DN_PAIR_TERMS * (t.v_step + t.m_step) + 31) / 32 * 32 : 0;
+    const size_t blocks = (size_t)w->in_blocks + 2; /* of both sides, in one term */
+    const size_t floats = FNR_DN_PAIR_TERMS * blocks * rows_of(w->strip_slices, w->strip_tiles) * (size_t)w->kernels->block;
+    return w->pairs ? (floats + 31) / 32 * 32 : 0;
 }
 
 /* The four products to one or two column blocks. */

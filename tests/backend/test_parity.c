@@ -30,6 +30,7 @@ static const single singles[] = {
     {"conv3 33->8 3D two slices", FNR_OP_CONV, 3, 8, false, {3, 2, 33, 2, 13, 6}},
     {"conv3 24->17 3D odd", FNR_OP_CONV, 3, 17, false, {3, 1, 24, 3, 8, 14}},
     {"conv3 9->40 3D strips", FNR_OP_CONV, 3, 40, false, {3, 1, 9, 11, 20, 27}},
+    {"conv3 8->40 3D last strip shorter", FNR_OP_CONV, 3, 40, false, {3, 1, 8, 9, 13, 40}},
     {"conv3 160->48 3D odd", FNR_OP_CONV, 3, 48, false, {3, 2, 160, 5, 7, 3}},
     {"conv3 512->328 3D sums", FNR_OP_CONV, 3, 328, false, {3, 1, 512, 2, 3, 2}},
     {"conv2 5->5", FNR_OP_CONV, 2, 5, false, {2, 3, 5, 1, 8, 14}},

@@ -147,7 +147,7 @@ static void volumes_have_no_seams_either(device d)
     const fnr_netdesc desc = {3, 1, 2, 2, 1}; /* halo 10 */
     check_tile_sizes(d, &desc, 25, 5, 26, (const int[]){4, 6, 26}, 3);
     check_tile_sizes(d, &desc, 1, 27, 3, (const int[]){0, 4}, 2);
-    check_tile_sizes(d, &desc, 67, 4, 5, (const int[]){4, 6, 20}, 3); /* halo 20 where slices are computed in pairs */
+    check_tile_sizes(d, &desc, 67, 4, 5, (const int[]){4, 6, 20}, 3); /* also where slices are computed in pairs */
     check_tile_sizes(d, &(fnr_netdesc){3, 1, 1, 9, 1}, 61, 2, 7, (const int[]){10}, 1);
 }
 
