@@ -203,19 +203,47 @@ static void put(const layer *l, int o, int y, int x, int value)
     }
 }
 
-static void winograd_tile(const layer *l, int o, int y, int x, const int *u, const double *units)
+/* The corner of a tile of outputs. */
+typedef struct {
+    int y, x;
+} corner;
+
+static int tile_count(const layer *l)
+{
+    return (l->out->s.w + 5) / 6 * ((l->out->s.h + 5) / 6);
+}
+
+static corner tile_at(const layer *l, int tile)
+{
+    const int across = (l->out->s.w + 5) / 6;
+    return (corner){tile / across * 6, tile % across * 6};
+}
+
+/* The transformed inputs of all tiles, [tile][channel][64]. */
+static int *all_patches(const layer *l)
+{
+    const int n = l->in->s.c;
+    int *v = calloc((size_t)tile_count(l) * (size_t)n * 64, sizeof *v);
+    for (int i = 0; v && i < tile_count(l) * n; i++) {
+        const corner at = tile_at(l, i / n);
+        int d[64];
+        for (int k = 0; k < 64; k++) {
+            d[k] = byte_at(l->in, i % n, at.y - 1 + k / 8, at.x - 1 + k % 8);
+        }
+        fnr_int8_reference_patch(d, v + (size_t)i * 64);
+    }
+    return v;
+}
+
+static void winograd_tile(const layer *l, int o, corner at, const int *v, const int *u, const double *units)
 {
     float m[64], out[36], beta;
     int64_t sums[64] = {0};
     const double factor = affine_of(l, o, &beta);
-    for (int c = 0; c < l->in->s.c; c++) {
-        int d[64], v[64];
+    const int row = row_length(l->in);
+    for (int c = 0; c < l->in->s.c; c++, v += 64) {
         for (int i = 0; i < 64; i++) {
-            d[i] = byte_at(l->in, c, y - 1 + i / 8, x - 1 + i % 8);
-        }
-        fnr_int8_reference_patch(d, v);
-        for (int i = 0; i < 64; i++) {
-            sums[i] += (int64_t)v[i] * u[i * row_length(l->in) + c];
+            sums[i] += (int64_t)v[i] * u[i * row + c];
             if (llabs(sums[i]) > INT32_MAX) {
                 abort(); /* as defined, they fit */
             }
@@ -226,7 +254,7 @@ static void winograd_tile(const layer *l, int o, int y, int x, const int *u, con
     }
     fnr_int8_reference_inverse(m, out);
     for (int i = 0; i < 36; i++) {
-        put(l, o, y + i / 6, x + i % 6, requant(out[i] + beta));
+        put(l, o, at.y + i / 6, at.x + i % 6, requant(out[i] + beta));
     }
 }
 
@@ -249,12 +277,12 @@ static void square(const layer *l, int o, int y, int x, const int *w, double uni
     }
 }
 
-static void winograd_output(const layer *l, int o, int *u)
+static void winograd_output(const layer *l, int o, const int *patches, int *u)
 {
     double units[64];
     winograd_weights(l, o, u, units);
-    for (int i = 0, across = (l->out->s.w + 5) / 6; i < across * ((l->out->s.h + 5) / 6); i++) {
-        winograd_tile(l, o, i / across * 6, i % across * 6, u, units);
+    for (int i = 0; i < tile_count(l); i++) {
+        winograd_tile(l, o, tile_at(l, i), patches + (size_t)(i * l->in->s.c) * 64, u, units);
     }
 }
 
@@ -276,10 +304,16 @@ static void run_layer(const layer *l)
 {
     int *u = calloc((size_t)row_length(l->in) * 64, sizeof *u);
     double *w = calloc((size_t)row_length(l->in) * 9, sizeof *w);
-    find_steps(l);
-    for (int o = 0; u && w && o < l->out->s.c; o++) {
-        l->conv->kernel == 3 && !l->each ? winograd_output(l, o, u) : direct_output(l, o, w, u);
+    const bool winograd = l->conv->kernel == 3 && !l->each;
+    int *patches = winograd ? all_patches(l) : NULL;
+    if (!u || !w || (winograd && !patches)) {
+        abort();
     }
+    find_steps(l);
+    for (int o = 0; o < l->out->s.c; o++) {
+        winograd ? winograd_output(l, o, patches, u) : direct_output(l, o, w, u);
+    }
+    free(patches);
     free(u);
     free(w);
 }
