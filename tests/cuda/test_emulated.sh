@@ -8,12 +8,7 @@ export FNR_CUDA_PLUGIN=$build/tests/cuda/emulated.so FNR_TEST_BACKEND=cuda
 emulate() { # program [variable=value...]
     [ -e "$build/libfnr-cuda.so" ] || [ -e "$FNR_CUDA_PLUGIN" ] || skip "no CUDA headers: the backend was not built" || return
     [ -e "$FNR_CUDA_PLUGIN" ] || fail "the backend was built, but not the pretended GPU (make tests)"
-    local program=$1
-    shift
-    if ! env "$@" "$build/tests/$program" >"$scratch/log" 2>&1; then
-        sed 's/^/# /' "$scratch/log" | grep -v '^# ok' | tail -n 20
-        fail "$program fails on the pretended GPU"
-    fi
+    run_program "$1" "on the pretended GPU" "${@:2}"
     ! grep -q 'skipped:.*does not open' "$scratch/log" || fail "the pretended GPU does not open"
 }
 convolutions() { emulate backend/test_conv; }

@@ -25,6 +25,14 @@ expect_text() {
     grep -qE -- "$2" "$file" || { sed 's/^/# | /' "$file" | tail -n 15; fail "no match for '$2' in $file"; }
 }
 
+# A test program that has to pass here as well; what it says is left in $scratch/log.
+run_program() { # program where [variable=value...]
+    if ! env "${@:3}" "$(dirname "$FNR_EXE")/tests/$1" >"$scratch/log" 2>&1; then
+        sed 's/^/# /' "$scratch/log" | grep -v '^# ok' | tail -n 20
+        fail "$1 fails $2"
+    fi
+}
+
 tap_run() {
     local t status
     for t in "$@"; do
