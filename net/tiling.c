@@ -75,17 +75,22 @@ static int reach_of(const fnr_netdesc *desc, int block)
     return reach + block;
 }
 
-static step step_of(const fnr_netdesc *desc, fnr_blocks blocks)
+/* Tiles begin with a block of `block` outputs on every level, and know what blocks of `reach` look at. */
+static step step_with(const fnr_netdesc *desc, int block, int reach)
 {
     const int grid = fnr_netdesc_grid(desc);
-    return (step){.grid = grid, .align = grid * blocks.px, .halo = round_up(reach_of(desc, blocks.px), grid)};
+    return (step){.grid = grid, .align = grid * block, .halo = round_up(reach_of(desc, reach), grid)};
+}
+
+static step step_of(const fnr_netdesc *desc, fnr_blocks blocks)
+{
+    return step_with(desc, blocks.px, blocks.px);
 }
 
 /* Slices of a block look no further than slices alone. */
 static step step_of_z(const fnr_netdesc *desc, fnr_blocks blocks)
 {
-    const int grid = fnr_netdesc_grid(desc);
-    return desc->spatial == 3 ? (step){.grid = grid, .align = grid * blocks.slices, .halo = round_up(reach_of(desc, 1), grid)} : no_step;
+    return desc->spatial == 3 ? step_with(desc, blocks.slices, 1) : no_step;
 }
 
 void fnr_tiling_of_core(const fnr_netdesc *desc, fnr_blocks blocks, int d, int h, int w, int core, fnr_tiling *out)

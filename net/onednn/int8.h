@@ -109,6 +109,12 @@ static inline int fnr_i8_vectors(const fnr_i8_program *p, int left)
     return vectors < p->kernels->vectors ? vectors : p->kernels->vectors;
 }
 
+/* The words of product q for `vectors` vectors of outputs from the given one on. */
+static inline int16_t *fnr_i8_words_of(const fnr_i8_step *s, int vector, int vectors, int q)
+{
+    return s->weights + (size_t)(vector * s->products + q * vectors) * 16 * (size_t)s->depth;
+}
+
 static inline int fnr_i8_taps(const fnr_op *conv)
 {
     return conv->kernel * conv->kernel;

@@ -108,12 +108,6 @@ static void transform_out(const fnr_i8_program *p, const fnr_i8_step *s, const t
     }
 }
 
-/* The weights of product q for `vectors` vectors of outputs from the given one on. */
-static const int16_t *weights_of(const fnr_i8_step *s, int vector, int vectors, int q)
-{
-    return s->weights + (size_t)(vector * s->products + q * vectors) * 16 * (size_t)s->depth;
-}
-
 static void winograd_piece(const fnr_i8_program *p, const fnr_i8_step *s, int index, void *scratch, float *y)
 {
     (void)y;
@@ -128,7 +122,7 @@ static void winograd_piece(const fnr_i8_program *p, const fnr_i8_step *s, int in
                 .a = words + (size_t)f * patches_step(s),
                 .a_row = (size_t)s->rows_in,
                 .depth = s->depth,
-                .b = weights_of(s, v, vectors, f),
+                .b = fnr_i8_words_of(s, v, vectors, f),
                 .vectors = vectors,
                 .c = m + (size_t)f * sums_step(s, vectors),
                 .c_row = (size_t)(16 * vectors),
@@ -189,7 +183,7 @@ static void multiply_run(const fnr_i8_program *p, const fnr_i8_step *s, int16_t 
         .a = rows,
         .a_row = (size_t)s->depth,
         .depth = s->depth,
-        .b = weights_of(s, vector, vectors, q),
+        .b = fnr_i8_words_of(s, vector, vectors, q),
         .vectors = vectors,
         .c = (int32_t *)(void *)(rows + run_words(s)),
         .c_row = (size_t)(16 * vectors),
@@ -260,7 +254,7 @@ static const int32_t *tap_products(const fnr_i8_program *p, const fnr_i8_step *s
         .a = rows,
         .a_row = (size_t)s->depth,
         .depth = s->depth,
-        .b = s->weights + (size_t)(16 * channel) * (size_t)s->depth,
+        .b = fnr_i8_words_of(s, channel, 1, 0),
         .vectors = 1,
         .c = ring[(y + 3) % 3],
         .c_row = 16,

@@ -5,7 +5,6 @@
 #include "net/onednn/int8.h"
 #include "net/onednn/wino_strip.h"
 #include "src/core/mem.h"
-#include "src/core/threads.h"
 
 static const float *param(const fnr_i8_program *p, int id)
 {
@@ -205,7 +204,7 @@ static group group_of(const fnr_i8_program *p, const fnr_i8_step *s, int o)
 /* The words of one product for output o, as fnr_i8_product wants them. */
 static void put_words(const fnr_i8_step *s, group g, int o, int q, const double *row, double unit)
 {
-    int16_t *to = s->weights + ((size_t)g.first * (size_t)s->products + (size_t)(q * g.vectors)) * 16 * (size_t)s->depth;
+    int16_t *to = fnr_i8_words_of(s, g.first, g.vectors, q);
     for (int k = 0; k < s->depth; k++) {
         to[((size_t)(k / 2 * g.vectors + o / 16 - g.first) * 16 + (size_t)(o % 16)) * 2 + (size_t)(k % 2)] = (int16_t)lrint(row[k] / unit);
     }
@@ -220,9 +219,12 @@ static void pack_output(void *ctx, int worker, int o)
     double *row = j->rows + (size_t)worker * count;
     gather(j->program, s, o, row);
     const bool winograd = s->kind == FNR_I8_WINOGRAD;
-    const double factor = fold_norm(j->program, s, o), common = unit_of(row, count, 255); /* taps of UP share an alpha */
+    const double factor = fold_norm(j->program, s, o);
+    double unit = winograd ? 0 : unit_of(row, count, 255); /* of frequencies each its own; taps of UP share an alpha */
     for (int q = 0; q < s->products; q++) {
-        const double unit = winograd ? unit_of(row + (size_t)q * depth, depth, largest_at(q)) : common;
+        if (winograd) {
+            unit = unit_of(row + (size_t)q * depth, depth, largest_at(q));
+        }
         put_words(s, g, o, q, row + (size_t)q * depth, unit);
         s->alpha[winograd ? (g.first * s->products + q * g.vectors) * 16 + o - 16 * g.first : o] = (float)(unit * factor);
     }
@@ -264,7 +266,7 @@ static bool pack_last(const fnr_i8_program *p, fnr_i8_step *s, int o, fnr_error 
         row[i] = (double)w[i] * (double)in->step[i / 9];
     }
     const double unit = unit_of(row, count, 255);
-    int16_t *to = s->weights + (size_t)o * 16 * (size_t)s->depth;
+    int16_t *to = fnr_i8_words_of(s, o, 1, 0);
     for (size_t i = 0; i < count; i++) {
         const size_t c = i / 9, tap = i % 9;
         to[(c / 2 * 16 + tap) * 2 + c % 2] = (int16_t)lrint(row[i] / unit);
