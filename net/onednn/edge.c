@@ -5,6 +5,7 @@
 
 enum {
     ITEM_PIXELS = 2048, /* pixels of one piece of work */
+    SHRINK_ROWS = 16,   /* rows of one piece of work that reads each of them three times */
     MAX_ROWS = 9 * FNR_DN_EDGE_BLOCKED / 8
 };
 
@@ -137,10 +138,10 @@ static void shrink_item(void *ctx, size_t index)
 {
     const edge_job *j = ctx;
     const fnr_dn_edge *e = j->edge;
-    const int n_rows = e->extent.blocks * kernel_rows(e), per = rows_per_item(e), total = image_rows(e);
+    const int n_rows = e->extent.blocks * kernel_rows(e), first = (int)index * SHRINK_ROWS, total = image_rows(e);
     const size_t w = (size_t)e->plain.w, plane = (size_t)e->plain.d * (size_t)e->plain.h * w;
     const float *rows[MAX_ROWS];
-    for (int i = (int)index * per; i < ((int)index + 1) * per && i < total; i++) {
+    for (int i = first; i < first + SHRINK_ROWS && i < total; i++) {
         const image_row r = row_at(e, i);
         gather_blocks(e, j->blocks, r, rows);
         for (int p = 0; p < e->plain.c; p++) {
@@ -154,7 +155,7 @@ static void shrink_item(void *ctx, size_t index)
 void fnr_dn_edge_shrink(const fnr_dn_edge *e, fnr_dn_tensor blocks, const float *bias, float *dense)
 {
     edge_job job = {.edge = e, .blocks = blocks, .bias = bias, .dense = dense};
-    fnr_parallel_for(items(e), shrink_item, &job);
+    fnr_parallel_for((size_t)((image_rows(e) + SHRINK_ROWS - 1) / SHRINK_ROWS), shrink_item, &job);
 }
 
 static void correlate_item(void *ctx, size_t index)

@@ -53,20 +53,27 @@ static void cut(fnr_dn_wino *w, int rows, int most_slices, int least)
     w->strip_tiles = w->strip_tiles > w->tiles ? w->tiles : w->strip_tiles;
 }
 
+/* Of all frequencies and blocks of a row of a strip. */
+static int row_bytes(const fnr_dn_wino *w)
+{
+    const int blocks = w->overlaid ? larger(w->in_blocks, w->out_blocks) : w->in_blocks + w->out_blocks;
+    return fnr_dn_wino_frequencies(w->kernels) * blocks * w->kernels->block * (int)sizeof(float);
+}
+
 static void choose_strips(fnr_dn_wino *w)
 {
-    const int blocks = w->pairs ? larger(w->in_blocks, w->out_blocks) : w->in_blocks + w->out_blocks;
-    const int row_bytes = fnr_dn_wino_frequencies(w->kernels) * blocks * w->kernels->block * (int)sizeof(float);
     const int slices = w->pairs ? 2 : 1; /* that share a row of a product */
     const bool grad = w->purpose == FNR_DN_WINO_GRAD;
     w->shared = fnr_dn_wino_filter_floats(w) * sizeof(float) > (grad ? OWN_SUMS_BYTES : OWN_FILTER_BYTES) ||
                 (grad && w->tiles * w->d < OWN_SUMS_ROWS);
     if (!w->shared) {
-        cut(w, clamp(STRIP_BYTES / row_bytes, slices * LEAST_ROWS, slices * MOST_ROWS), MOST_SLICES, FEW_STRIPS);
+        w->overlaid = !grad;
+        cut(w, clamp(STRIP_BYTES / row_bytes(w), slices * LEAST_ROWS, slices * MOST_ROWS), MOST_SLICES, FEW_STRIPS);
         w->shared = fnr_dn_strip_count(w) < FEW_STRIPS / 2;
     }
     if (w->shared) {
-        cut(w, SHARED_STRIP_BYTES / row_bytes, w->d, 1);
+        w->overlaid = w->pairs;
+        cut(w, SHARED_STRIP_BYTES / row_bytes(w), w->d, 1);
     }
     const fnr_dn_strip largest = {.tiles = w->strip_tiles, .slices = w->strip_slices};
     w->out_rows = padded_rows(fnr_dn_strip_computed_slices(w, &largest) * largest.tiles);
@@ -124,18 +131,19 @@ fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scr
 {
     const size_t in = (size_t)w->in_blocks * w->in_rows, out = (size_t)w->out_blocks * w->out_rows;
     size_t rows = output ? out : in; /* of all blocks */
-    if (w->pairs) {
-        rows = in > out ? in : out; /* they share their place */
+    if (w->overlaid) {
+        rows = in > out ? in : out;
     }
     /* One block more, so that the frequencies of a tile do not all fall into the same set of a cache. */
-    return (fnr_dn_spectrum){
-        .data = scratch, .rows = output ? w->out_rows : w->in_rows, .step = (rows + 1) * (size_t)w->kernels->block};
+    const size_t step = (rows + 1) * (size_t)w->kernels->block;
+    const bool behind = w->overlaid && !w->pairs && !output;
+    return (fnr_dn_spectrum){.data = scratch + (behind ? step : 0), .rows = output ? w->out_rows : w->in_rows, .step = step};
 }
 
 size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output)
 {
-    const size_t floats = (size_t)fnr_dn_wino_frequencies(w->kernels) * fnr_dn_spectrum_of(w, output, NULL).step;
-    return (floats + 31) / 32 * 32;
+    const size_t frequencies = (size_t)fnr_dn_wino_frequencies(w->kernels) + (w->overlaid && !w->pairs);
+    return (frequencies * fnr_dn_spectrum_of(w, output, NULL).step + 31) / 32 * 32;
 }
 
 /* Where row `row` of a strip's spectrum lies: sample, slice (outside the image: -1), first pixel of its tile of outputs. */
@@ -253,11 +261,15 @@ static void gather_filters(const pack_job *j, int in, int first, int slice, floa
             }
             continue;
         }
-        const size_t filter =
+        const size_t index =
             reversed ? (size_t)in * (size_t)w->out_channels + (size_t)out : (size_t)out * (size_t)w->in_channels + (size_t)in;
-        const float *from = j->weights + (filter * (size_t)w->terms + (size_t)(reversed ? w->terms - 1 - slice : slice)) * 9;
+        const float *from = j->weights + (index * (size_t)w->terms + (size_t)(reversed ? w->terms - 1 - slice : slice)) * 9;
+        float filter[9], *to = g + (reversed ? 8 * block : 0) + k;
+        const int step = reversed ? -block : block;
+        memcpy(filter, from, sizeof filter);
+#pragma GCC unroll 9
         for (int t = 0; t < 9; t++) {
-            g[t * block + k] = from[reversed ? 8 - t : t];
+            to[t * step] = filter[t];
         }
     }
 }

@@ -21,10 +21,10 @@ typedef struct {
     float *pairs;         /* scratch of fnr_dn_pairs_multiply, for one worker after the other */
 } work;
 
-/* Where the output's spectrum lies behind the start of the input's. */
+/* From the start of the input's spectrum to that of the output's; both in one place if overlaid. */
 static size_t output_offset(const fnr_dn_wino *w)
 {
-    return w->pairs ? 0 : fnr_dn_spectrum_floats(w, false);
+    return w->overlaid ? 0 : fnr_dn_spectrum_floats(w, false);
 }
 
 static size_t scratch_per_strip(const fnr_dn_wino *w)
