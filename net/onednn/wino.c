@@ -56,7 +56,7 @@ static void cut(fnr_dn_wino *w, int rows, int most_slices, int least)
 /* Of all frequencies and blocks of a row of a strip. */
 static int row_bytes(const fnr_dn_wino *w)
 {
-    const int blocks = w->overlaid ? larger(w->in_blocks, w->out_blocks) : w->in_blocks + w->out_blocks;
+    const int blocks = fnr_dn_overlaid(w) ? larger(w->in_blocks, w->out_blocks) : w->in_blocks + w->out_blocks;
     return fnr_dn_wino_frequencies(w->kernels) * blocks * w->kernels->block * (int)sizeof(float);
 }
 
@@ -67,12 +67,10 @@ static void choose_strips(fnr_dn_wino *w)
     w->shared = fnr_dn_wino_filter_floats(w) * sizeof(float) > (grad ? OWN_SUMS_BYTES : OWN_FILTER_BYTES) ||
                 (grad && w->tiles * w->d < OWN_SUMS_ROWS);
     if (!w->shared) {
-        w->overlaid = !grad;
         cut(w, clamp(STRIP_BYTES / row_bytes(w), slices * LEAST_ROWS, slices * MOST_ROWS), MOST_SLICES, FEW_STRIPS);
         w->shared = fnr_dn_strip_count(w) < FEW_STRIPS / 2;
     }
     if (w->shared) {
-        w->overlaid = w->pairs;
         cut(w, SHARED_STRIP_BYTES / row_bytes(w), w->d, 1);
     }
     const fnr_dn_strip largest = {.tiles = w->strip_tiles, .slices = w->strip_slices};
@@ -131,18 +129,18 @@ fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scr
 {
     const size_t in = (size_t)w->in_blocks * w->in_rows, out = (size_t)w->out_blocks * w->out_rows;
     size_t rows = output ? out : in; /* of all blocks */
-    if (w->overlaid) {
+    if (fnr_dn_overlaid(w)) {
         rows = in > out ? in : out;
     }
     /* One block more, so that the frequencies of a tile do not all fall into the same set of a cache. */
     const size_t step = (rows + 1) * (size_t)w->kernels->block;
-    const bool behind = w->overlaid && !w->pairs && !output;
+    const bool behind = fnr_dn_overlaid(w) && !w->pairs && !output;
     return (fnr_dn_spectrum){.data = scratch + (behind ? step : 0), .rows = output ? w->out_rows : w->in_rows, .step = step};
 }
 
 size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output)
 {
-    const size_t frequencies = (size_t)fnr_dn_wino_frequencies(w->kernels) + (w->overlaid && !w->pairs);
+    const size_t frequencies = (size_t)fnr_dn_wino_frequencies(w->kernels) + (fnr_dn_overlaid(w) && !w->pairs);
     return (frequencies * fnr_dn_spectrum_of(w, output, NULL).step + 31) / 32 * 32;
 }
 

@@ -35,7 +35,6 @@ typedef struct {
     int tiles_y, tiles_x, tiles;   /* tiles: of all samples, one slice each */
     int strip_tiles, strip_slices; /* of a strip */
     bool shared;                   /* all threads work on one strip */
-    bool overlaid;                 /* a strip's output takes the place of its input, frequency by frequency */
     bool stream;                   /* write outputs past the caches */
     size_t in_rows, out_rows;      /* of a strip's transformed tensors, rounded up */
 } fnr_dn_wino;

@@ -24,7 +24,7 @@ typedef struct {
 /* From the start of the input's spectrum to that of the output's; both in one place if overlaid. */
 static size_t output_offset(const fnr_dn_wino *w)
 {
-    return w->overlaid ? 0 : fnr_dn_spectrum_floats(w, false);
+    return fnr_dn_overlaid(w) ? 0 : fnr_dn_spectrum_floats(w, false);
 }
 
 static size_t scratch_per_strip(const fnr_dn_wino *w)

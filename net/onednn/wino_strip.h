@@ -40,10 +40,16 @@ static inline int fnr_dn_strip_out_rows(const fnr_dn_strip *s)
     return s->slices * s->tiles;
 }
 
-/* `scratch` is where the data go.  Overlaid spectra share it, in the same steps: caches then hold half as much, and outputs are
- * written where they were just read from.  A thread with a strip of its own goes through the frequencies in order, and writes the
+/* Does a strip's output take the place of its input, frequency by frequency?  Caches then hold half as much, and outputs are
+ * written where something was just read.  A thread with a strip of its own goes through the frequencies in order, and writes the
  * outputs of one to where the inputs of the one before it were: the input's spectrum lies a step behind the output's.  With
  * pairs both lie at the same place, since fnr_dn_pairs_multiply has copied a frequency's inputs when it writes its outputs. */
+static inline bool fnr_dn_overlaid(const fnr_dn_wino *w)
+{
+    return w->pairs || (!w->shared && w->purpose != FNR_DN_WINO_GRAD);
+}
+
+/* `scratch` is where the data go; overlaid spectra share it, in the same steps. */
 fnr_dn_spectrum fnr_dn_spectrum_of(const fnr_dn_wino *w, bool output, float *scratch);
 size_t fnr_dn_spectrum_floats(const fnr_dn_wino *w, bool output);
 static inline float *fnr_dn_spectrum_at(const fnr_dn_wino *w, const fnr_dn_spectrum *s, int frequency, int b, int row)
