@@ -77,7 +77,7 @@ TESTLIB := $(patsubst tests/%.c,$(BUILD)/tests/%.o,$(wildcard tests/support/*.c)
 BENCHES := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/bench/bench_*.c))
 FULLS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/full/full_*.c))
 
-.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-int8 bench-wrong bench-paper90 bench-large bench-bias bench-paper-transforms bench-crossval calibrate-verdict bench-cuda check-cuda
+.PHONY: all help deps test-deps lib tests test-some benches check check-full test install uninstall clean demo demo-model nerve-model bench bench-net fuzz bench-nerve bench-int8 bench-wrong bench-paper90 bench-predict bench-large bench-bias bench-paper-transforms bench-crossval calibrate-verdict bench-cuda check-cuda
 .DEFAULT_GOAL := all
 
 all: $(EXE) $(PLUGIN) ## build the program
@@ -220,6 +220,9 @@ bench-int8: $(EXE) ## how far int8 moves the tiles of the nerve sections, agains
 
 bench-wrong: $(EXE) $(BUILD)/tests/bench/bench_change_montage ## register against wrong, mirrored and scrambled montages: nothing may be called good
 	@tests/bench/bench_wrong.sh $(BUILD)
+
+bench-predict: $(BUILD)/tests/bench/bench_predict ## time and memory of whole predictions, images of 1504 to 4096 px and stacks (MIB=1024: with so much)
+	@$< $(MIB)
 
 bench-large: $(BUILD)/tests/bench/bench_large ## time and memory per tile on montages of 2048 and 20,000 px
 	@$<

@@ -18,8 +18,7 @@ typedef struct fnr_program fnr_program;
 typedef struct fnr_feed fnr_feed;
 typedef struct fnr_flow fnr_flow;
 
-/* INFER_EACH is INFER by methods that compute each output for itself (see `blocks`); the same where a backend has none. */
-typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN, FNR_MODE_INFER_EACH } fnr_mode;
+typedef enum { FNR_MODE_INFER, FNR_MODE_TRAIN } fnr_mode;
 typedef enum { FNR_STATE_VALUES, FNR_STATE_GRADS, FNR_STATE_MOMENT1, FNR_STATE_MOMENT2 } fnr_state_part;
 
 /* Numbers in which convolutions are computed; parameters, sums and the loss stay float32.  A backend names those it has. */
@@ -108,8 +107,8 @@ typedef struct {
     bool (*flow_push)(fnr_flow *f, int lane, int slot, fnr_error *err);
     /* Is the output there?  With wait it is, afterwards. */
     bool (*flow_take)(fnr_flow *f, int lane, int slot, bool wait, bool *done, fnr_error *err);
-    /* The blocks of INFER: results are bit-equal for tiles whose blocks lie alike on every level and which hold all that their
-     * cores depend on; NULL = none. */
+    /* Results are bit-equal for tiles whose blocks lie alike on every level and which hold all that their cores depend on; NULL =
+     * none. */
     fnr_blocks (*blocks)(const fnr_backend *b);
     /* Name of the opened device, for logs and records; lent. */
     const char *(*device_name)(const fnr_backend *b);

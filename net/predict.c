@@ -7,26 +7,28 @@
 #include "net/tile_queue.h"
 #include "src/core/mem.h"
 
-#define DEFAULT_MAX_BYTES ((size_t)1 << 30)
+/* Where a backend has blocks, regions take at most this, however much may be used: what comes out is then the same for whoever
+ * allows as much.  Volumes, which look as far along three axes, are cut less gladly. */
+#define REGION_BYTES_2D 1.25e9
+#define REGION_BYTES_3D 16e9
 /* Extents of the programs that are made to learn what a pixel costs in memory, and by how much the second is larger. */
 enum { PROBE_2D = 256, MORE_2D = 128, PROBE_3D = 32, MORE_3D = 16 };
-/* A way to compute. */
+
+/* What is known about memory. */
 typedef struct {
-    fnr_mode mode;
-    fnr_blocks blocks;
-    double bytes, bytes_per_px; /* of programs and of buffers, whatever the tile and per pixel of it; 0: not known yet */
-    double most_px;             /* input pixels of a tile for which there is memory, learnt from a larger one; 0: not known */
-} method;
+    double fixed, per_px; /* bytes of programs and of buffers, whatever the tile and per pixel of it; 0: not known yet */
+    double most_px;       /* input pixels of a tile for which there is memory, learnt from a larger one; 0: not known */
+} memory;
 
 struct fnr_predictor {
     fnr_netdesc desc; /* of the models; the greatest depth and base channels */
     size_t max_bytes;
-    int tile;            /* 0 = chosen */
-    method each, blocks; /* without blocks, with those of the device: by the image alone, so that no tiles change the result */
-    method *used;        /* by the program there is */
+    int tile; /* 0 = chosen */
+    fnr_blocks blocks;
+    memory memory;
     fnr_tile_net *net;
     fnr_shape shape; /* that everything is ready for; all zero before the first */
-    float *raw; /* what was read, a tile at most */
+    float *raw;      /* what was read, a tile at most */
 };
 
 /* ---- programs -------------------------------------------------------------------------------------------------------------- */
@@ -41,16 +43,15 @@ static void drop_program(fnr_predictor *p)
     p->shape = (fnr_shape){0};
 }
 
-static bool use_shape(fnr_predictor *p, method *how, const fnr_shape *shape, fnr_error *err)
+static bool use_shape(fnr_predictor *p, const fnr_shape *shape, fnr_error *err)
 {
-    if (how == p->used && memcmp(shape, &p->shape, sizeof *shape) == 0) {
+    if (memcmp(shape, &p->shape, sizeof *shape) == 0) {
         return true;
     }
     drop_program(p);
     p->shape = *shape;
-    p->used = how;
     const bool ok = (p->raw = fnr_alloc_aligned(fnr_shape_count(shape), sizeof *p->raw, "prediction tile", err)) &&
-                    fnr_tile_net_use(p->net, shape, how->mode, err);
+                    fnr_tile_net_use(p->net, shape, err);
     if (!ok) {
         drop_program(p);
     }
@@ -77,7 +78,7 @@ static bool nothing_fits(const fnr_shape *smallest, const fnr_error *failure, fn
 }
 
 /* Two programs tell what they cost whatever their size, and per pixel. */
-static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
+static bool learn_bytes(fnr_predictor *p, fnr_error *err)
 {
     const bool solid = p->desc.spatial == 3;
     const int grid = fnr_netdesc_grid(&p->desc);
@@ -87,7 +88,7 @@ static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
         const int extent = (side > grid ? side / grid : 1 + i) * grid;
         const fnr_shape shape = shape_of(p, solid ? extent : 1, extent, extent);
         fnr_error failure = {0};
-        if (!use_shape(p, how, &shape, &failure)) {
+        if (!use_shape(p, &shape, &failure)) {
             return failure.code == FNR_E_LIMIT ? nothing_fits(&shape, &failure, err) : fnr_fail(err, failure.code, "%s", failure.message);
         }
         bytes[i] = bytes_in_use(p);
@@ -95,9 +96,27 @@ static bool learn_bytes(fnr_predictor *p, method *how, fnr_error *err)
     }
     drop_program(p);
     const double slope = px[1] > px[0] ? (bytes[1] - bytes[0]) / (px[1] - px[0]) : 0;
-    how->bytes_per_px = slope > 0 ? slope : bytes[1] / px[1];
-    how->bytes = bytes[0] > how->bytes_per_px * px[0] ? bytes[0] - how->bytes_per_px * px[0] : 0;
+    memory *m = &p->memory;
+    m->per_px = slope > 0 ? slope : bytes[1] / px[1];
+    m->fixed = bytes[0] > m->per_px * px[0] ? bytes[0] - m->per_px * px[0] : 0;
     return true;
+}
+
+/* Do outputs depend on where regions begin? */
+static bool has_blocks(const fnr_predictor *p)
+{
+    return p->blocks.px > 1;
+}
+
+/* What regions are chosen by must not depend on the number of threads, as a program's bytes do: an estimate from above, of
+ * programs, input, output and what was read; `turned`: of programs for turned tiles too. */
+static double region_bytes_per_px(const fnr_predictor *p, const fnr_model *const *models, size_t n, bool turned)
+{
+    double channels = 0;
+    for (size_t i = 0; i < n; i++) {
+        channels += (models[i]->desc.base_channels + 15) / 16 * 16;
+    }
+    return (turned ? 2 : 1) * channels * p->blocks.bytes + 2.0 * sizeof(float) * (p->desc.in_channels + p->desc.out_channels);
 }
 
 /* Models can be averaged when they look at the same image and give the same channels at the same pixel size. */
@@ -140,15 +159,14 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
         return NULL;
     }
     p->desc = desc;
-    p->max_bytes = opt->max_bytes ? opt->max_bytes : DEFAULT_MAX_BYTES;
-    p->each = (method){.mode = FNR_MODE_INFER_EACH, .blocks = {1, 1, 0}};
-    p->blocks = (method){.mode = FNR_MODE_INFER, .blocks = be->blocks ? be->blocks(device) : p->each.blocks};
-    if (opt->tta != FNR_TTA_NONE) {
-        p->blocks.blocks.most = 0; /* turned and mirrored tiles would have their blocks elsewhere */
-    }
+    p->max_bytes = opt->max_bytes ? opt->max_bytes : fnr_memory_there_is() / 2;
     p->tile = opt->tile;
+    p->blocks = be->blocks ? be->blocks(device) : (fnr_blocks){.px = 1, .slices = 1};
+    if (has_blocks(p)) {
+        p->memory.per_px = region_bytes_per_px(p, models, n, opt->tta == FNR_TTA_ALL);
+    }
     p->net = fnr_tile_net_new(be, device, models, n, (fnr_tta)opt->tta, err);
-    if (!p->net || !(p->tile > 0 || learn_bytes(p, p->blocks.blocks.most > 0 ? &p->blocks : &p->each, err))) {
+    if (!p->net || !(p->tile > 0 || has_blocks(p) || learn_bytes(p, err))) {
         fnr_predictor_free(p);
         return NULL;
     }
@@ -175,84 +193,89 @@ void fnr_predictor_free(fnr_predictor *p)
 
 static double tile_px(const fnr_tiling *t)
 {
-    return (double)t->z.extent * t->y.extent * t->x.extent;
+    return (double)t->z.tiles.extent * t->y.tiles.extent * t->x.tiles.extent;
 }
 
-static bool choose_tiling(const fnr_predictor *p, const method *how, int d, int h, int w, const fnr_tile_budget *budget,
-                          fnr_tiling *t, fnr_error *err)
+/* A band of rows is counted in for every region, collected or not: an array is cut as its rows are. band_floats: output that is
+ * collected per pixel of a band. */
+static fnr_tile_budget budget_of(const fnr_predictor *p, int band_floats)
 {
+    const double most = p->desc.spatial == 3 ? REGION_BYTES_3D : REGION_BYTES_2D, allowed = (double)p->max_bytes - p->memory.fixed;
+    return (fnr_tile_budget){.max_bytes = has_blocks(p) && allowed > most ? most : allowed,
+                             .bytes_per_px = p->memory.per_px,
+                             .bytes_per_row_px = (double)sizeof(float) * (has_blocks(p) ? p->desc.out_channels : band_floats)};
+}
+
+/* seen: bytes of the smallest program that turned out to need too many. */
+static bool choose_tiling(const fnr_predictor *p, int d, int h, int w, const fnr_tile_budget *budget, double seen, fnr_tiling *t,
+                          fnr_error *err)
+{
+    const memory *m = &p->memory;
+    if (p->tile > 0 && !has_blocks(p)) {
+        fnr_tiling_of_core(&p->desc, d, h, w, p->tile, t);
+        return true;
+    }
+    if (!fnr_tiling_choose(&p->desc, d, h, w, budget, t)) {
+        const double needed = m->fixed + m->per_px * tile_px(t) + budget->bytes_per_row_px * t->y.tiles.core * w;
+        return fnr_fail(err, FNR_E_LIMIT,
+                        "predicting %d x %d x %d px (w, h, d) needs about %.0f MiB even in the smallest tiles; allowed are %.0f MiB "
+                        "(compute.max_mb)",
+                        w, h, d, (needed > seen ? needed : seen) / 0x1p20 + 1, (double)p->max_bytes / 0x1p20);
+    }
+    while (m->most_px > 0 && tile_px(t) > m->most_px && fnr_tiling_halve(&p->desc, t)) {
+    }
     if (p->tile > 0) {
-        fnr_tiling_of_core(&p->desc, how->blocks, d, h, w, p->tile, t);
-        return true;
+        fnr_tiling_divide(&p->desc, p->blocks, p->tile, t);
     }
-    if (fnr_tiling_choose(&p->desc, how->blocks, d, h, w, budget, t)) {
-        while (how->most_px > 0 && tile_px(t) > how->most_px && fnr_tiling_halve(&p->desc, how->blocks, t)) {
-        }
-        return true;
-    }
-    const double tile = how->bytes + budget->bytes_per_px * tile_px(t),
-                 band = budget->bytes_per_row_px * t->y.core * w;
-    return fnr_fail(err, FNR_E_LIMIT,
-                    "predicting %d x %d x %d px (w, h, d) needs about %.0f MiB even in the smallest tiles; allowed are %.0f MiB",
-                    w, h, d, (tile + band) / 0x1p20 + 1, (double)p->max_bytes / 0x1p20);
-}
-
-static method *method_for(fnr_predictor *p, int d, int h, int w)
-{
-    const double work = (double)d * h * w * p->desc.base_channels;
-    return work <= p->blocks.blocks.most ? &p->blocks : &p->each;
+    return true;
 }
 
 /* A device may have less memory than the budget allows. After such a failure tiles of this and of later images are at most half
  * as large, until nothing is left to halve. */
-static bool halve_tiles(const fnr_predictor *p, method *how, const fnr_tiling *t, const fnr_error *failure, fnr_error *err)
+static bool halve_tiles(fnr_predictor *p, const fnr_tiling *t, const fnr_error *failure, fnr_error *err)
 {
     fnr_tiling half = *t;
     if (p->tile > 0) {
         return fnr_fail(err, FNR_E_LIMIT, "%s (tiles of %d px, as predict.tile asks for: make it smaller, or 0 to have it chosen)", failure->message,
                         p->tile);
     }
-    if (!fnr_tiling_halve(&p->desc, how->blocks, &half)) {
-        const fnr_shape smallest = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
+    if (!fnr_tiling_halve(&p->desc, &half)) {
+        const fnr_shape smallest = shape_of(p, t->z.tiles.extent, t->y.tiles.extent, t->x.tiles.extent);
         return nothing_fits(&smallest, failure, err);
     }
-    how->most_px = tile_px(&half);
+    p->memory.most_px = tile_px(&half);
     return true;
 }
 
-/* Chooses tiles and compiles for them. What a pixel costs was learnt on a small program; where a large one turns out to need
- * more, tiles are made smaller. band_floats: output that is collected per pixel of a band of rows. */
+/* Chooses tiles and compiles for them. What a pixel costs was estimated, or learnt on a small program; where a large one turns out
+ * to need more, tiles are made smaller. */
 static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_tiling *t, fnr_error *err)
 {
     if (d < 1 || h < 1 || w < 1 || (p->desc.spatial == 2 && d != 1)) {
         return fnr_fail(err, FNR_E_USAGE, "an image of %d x %d x %d px (w, h, d) cannot be predicted by a %dD network", w, h, d,
                         p->desc.spatial);
     }
-    method *how = method_for(p, d, h, w);
-    if (p->tile == 0 && how->bytes_per_px <= 0 && !learn_bytes(p, how, err)) {
-        return false;
-    }
-    fnr_tile_budget budget = {.max_bytes = (double)p->max_bytes - how->bytes,
-                              .bytes_per_px = how->bytes_per_px,
-                              .bytes_per_row_px = (double)band_floats * sizeof(float)};
-    for (;;) {
-        if (!choose_tiling(p, how, d, h, w, &budget, t, err)) {
+    fnr_tile_budget budget = budget_of(p, band_floats);
+    for (double seen = 0;;) {
+        if (!choose_tiling(p, d, h, w, &budget, seen, t, err)) {
             return false;
         }
-        const fnr_shape shape = shape_of(p, t->z.extent, t->y.extent, t->x.extent);
+        const fnr_shape shape = shape_of(p, t->z.tiles.extent, t->y.tiles.extent, t->x.tiles.extent);
         fnr_error failure = {0};
-        if (!use_shape(p, how, &shape, &failure)) {
+        if (!use_shape(p, &shape, &failure)) {
             if (failure.code != FNR_E_LIMIT) {
                 return fnr_fail(err, failure.code, "%s", failure.message);
             }
-            if (!halve_tiles(p, how, t, &failure, err)) {
+            if (!halve_tiles(p, t, &failure, err)) {
                 return false;
             }
-        } else if (p->tile > 0 || bytes_in_use(p) + budget.bytes_per_row_px * t->y.core * w <= (double)p->max_bytes) {
-            return true;
-        } else {
-            budget.max_bytes *= 0.8;
+            continue;
         }
+        seen = bytes_in_use(p) + budget.bytes_per_row_px * t->y.tiles.core * w;
+        if (p->tile > 0 || seen <= (double)p->max_bytes) {
+            return true;
+        }
+        budget.max_bytes *= 0.8;
     }
 }
 
@@ -333,7 +356,7 @@ static bool run_tiles(job *j, const fnr_cancel *cancel, bool *in_net, fnr_error 
     *in_net = false;
     j->kept = 0;
     if (j->sink) {
-        const size_t rows = (size_t)(j->t.y.core < j->from.h ? j->t.y.core : j->from.h);
+        const size_t rows = (size_t)(j->t.y.tiles.core < j->from.h ? j->t.y.tiles.core : j->from.h);
         j->to.data = fnr_alloc_aligned((size_t)j->to.channels * rows * (size_t)j->to.w, sizeof(float), "band of predicted rows", err);
     }
     const bool ok = j->to.data && fnr_tile_queue_run(p->net, &work, in_net, err);
@@ -364,7 +387,7 @@ static bool run_job(job *j, const fnr_cancel *cancel, fnr_error *err)
         if (!in_net || failure.code != FNR_E_LIMIT || j->rows_given > 0) {
             return fnr_fail(err, failure.code, "%s", failure.message);
         }
-        if (!halve_tiles(p, p->used, &j->t, &failure, err)) {
+        if (!halve_tiles(p, &j->t, &failure, err)) {
             return false;
         }
     }

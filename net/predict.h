@@ -1,8 +1,13 @@
 /* Prediction of images of any size.  The result does not depend on the tile size: tiles start at multiples of 2^depth and carry
  * a halo of at least the receptive field (108 px at depth 4, so 112), images are reflect-padded on the right and at the bottom
  * to a multiple of 2^depth.  Batch norm uses running statistics, so nothing else ties pixels together.  Equality is to the bit
- * on ref and onednn; where a backend computes outputs in blocks (onednn's Winograd), images of up to 80 million pixels times base
- * channels (int8: 320 million) are predicted so, with tiles on its blocks and a larger halo. */
+ * on ref and onednn.
+ *
+ * Where a backend computes outputs in blocks (onednn's Winograd), an image is cut into regions, each with its halo and its own
+ * blocks, whose outputs depend on their place in a block in the last bits (relative 5e-6).  Regions follow from the extents of the
+ * image as long as max_bytes holds one of 1.25 GB (2D: images of up to 1533 x 1533 px at 32 base channels are one region; int8:
+ * 3000 x 3000) or 16 GB (3D: 32 million voxels); with less memory they are smaller.  Tiles smaller than a region, which only
+ * `tile` asks for, lie on its blocks with a halo of 576 px, and change no bit either. */
 #ifndef FNR_NET_PREDICT_H
 #define FNR_NET_PREDICT_H
 
@@ -20,7 +25,7 @@ typedef enum {
 } fnr_tta;
 
 typedef struct {
-    size_t max_bytes; /* memory for network activations; the tile size follows from it; 0 = 1 GiB */
+    size_t max_bytes; /* memory for network activations; the tile size follows from it; 0 = half of what there is */
     int tile;         /* core extent of a tile in px, multiple of 2^depth; 0 = chosen from max_bytes */
     int tta;          /* fnr_tta; what is turned is the padded image, so that tiles do not matter here either */
 } fnr_predict_options;

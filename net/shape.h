@@ -29,9 +29,9 @@ typedef struct {
 /* Blocks of outputs that a convolution computes together, from the image's corner on (Winograd's tiles): how an output is rounded
  * depends on its place in its block.  {1, 1, 0}: every output for itself. */
 typedef struct {
-    int px;      /* along y and x; an output depends, in its last bits, on the inputs of the whole block */
-    int slices;  /* along z; an output depends on its own three slices alone (as those of F(2, 3) do) */
-    double most; /* of input pixels times base channels: larger images are better computed without blocks */
+    int px;       /* along y and x; an output depends, in its last bits, on the inputs of the whole block */
+    int slices;   /* along z; an output depends on its own three slices alone (as those of F(2, 3) do) */
+    double bytes; /* estimate, from above, of a program's memory per input pixel and base channel, channels in whole 16s */
 } fnr_blocks;
 
 bool fnr_netdesc_check(const fnr_netdesc *d, fnr_error *err);

@@ -26,7 +26,6 @@ struct fnr_tile_net {
     int sides[SIDES], n_sides;
     int out_channels;
     fnr_shape shape;
-    fnr_mode mode;
     bool ready;
     int lanes;                 /* 0: a tile is run at a time */
     place *places;             /* one, or FNR_FLOW_SLOTS for each lane; NULL when flows have them */
@@ -189,7 +188,7 @@ static size_t out_floats(const fnr_tile_net *t)
 
 static bool make_program(fnr_tile_net *t, const member *m, const fnr_shape *shape, fnr_program **program, fnr_flow **flow, fnr_error *err)
 {
-    return t->be->program_new(t->device, m->state, shape, t->mode, program, err) && (!t->lanes || t->be->flow_new(*program, flow, err));
+    return t->be->program_new(t->device, m->state, shape, FNR_MODE_INFER, program, err) && (!t->lanes || t->be->flow_new(*program, flow, err));
 }
 
 static bool make_programs(fnr_tile_net *t, fnr_error *err)
@@ -226,14 +225,13 @@ static bool make_buffers(fnr_tile_net *t, fnr_error *err)
                    (t->side_out = fnr_alloc_aligned(out, sizeof *t->side_out, turned, err))));
 }
 
-bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_mode mode, fnr_error *err)
+bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_error *err)
 {
-    if (t->ready && mode == t->mode && memcmp(shape, &t->shape, sizeof *shape) == 0) {
+    if (t->ready && memcmp(shape, &t->shape, sizeof *shape) == 0) {
         return true;
     }
     fnr_tile_net_drop(t);
     t->shape = *shape;
-    t->mode = mode;
     t->ready = make_buffers(t, err) && make_programs(t, err);
     if (!t->ready) {
         fnr_tile_net_drop(t);

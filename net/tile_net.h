@@ -17,8 +17,8 @@ fnr_tile_net *fnr_tile_net_new(const fnr_backend_ops *be, fnr_backend *device, c
                                fnr_error *err);
 void fnr_tile_net_free(fnr_tile_net *t);
 
-/* Compiles for a shape (n = 1, extents on the grid of every network) and a mode of inference; nothing to do when it is the last one. */
-bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_mode mode, fnr_error *err);
+/* Compiles for a shape (n = 1, extents on the grid of every network); nothing to do when it is the last one. */
+bool fnr_tile_net_use(fnr_tile_net *t, const fnr_shape *shape, fnr_error *err);
 /* Drops what depends on the shape. */
 void fnr_tile_net_drop(fnr_tile_net *t);
 /* Memory of the programs and of the buffers for tiles, of one lane. */

@@ -9,9 +9,9 @@ fnr_tile_box fnr_tile_box_of(const fnr_tiling *t, int iz, int iy, int ix)
     return (fnr_tile_box){.z = fnr_tile_start(&t->z, iz),
                           .y = fnr_tile_start(&t->y, iy),
                           .x = fnr_tile_start(&t->x, ix),
-                          .d = t->z.extent,
-                          .h = t->y.extent,
-                          .w = t->x.extent};
+                          .d = t->z.tiles.extent,
+                          .h = t->y.tiles.extent,
+                          .w = t->x.tiles.extent};
 }
 
 fnr_tile_box fnr_tile_core_of(const fnr_tiling *t, int iz, int iy, int ix)

@@ -89,8 +89,8 @@ static bool dn_program_new(fnr_backend *b, fnr_state *s, const fnr_shape *shape,
     p->backend = b;
     p->state = s;
     p->graph = g;
-    p->mode = mode == FNR_MODE_INFER_EACH ? FNR_MODE_INFER : mode;
-    p->winograd = b->winograd && mode != FNR_MODE_INFER_EACH;
+    p->mode = mode;
+    p->winograd = b->winograd;
     p->input = *shape;
     if (b->precision == FNR_PRECISION_INT8) {
         if (!fnr_i8_program_new(s, shape, !p->winograd, b->max_bytes, &p->int8, err)) {
@@ -236,14 +236,12 @@ static bool dn_adam(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *e
     return true;
 }
 
-/* Blocks want tiles with a halo of 576 px where one of 112 will do without (depth 4).  That is no matter for images that fit
- * about 1 GiB whole; for much larger ones it takes back what blocks gain. */
 static fnr_blocks dn_blocks(const fnr_backend *b)
 {
     if (!b->winograd) {
-        return (fnr_blocks){1, 1, 0};
+        return (fnr_blocks){.px = 1, .slices = 1};
     }
-    return b->precision == FNR_PRECISION_INT8 ? (fnr_blocks){FNR_I8_TILE, 1, 320e6} : (fnr_blocks){b->wino6->tile, 2, 80e6};
+    return b->precision == FNR_PRECISION_INT8 ? (fnr_blocks){FNR_I8_TILE, 1, 4} : (fnr_blocks){b->wino6->tile, 2, 16};
 }
 
 const fnr_backend_ops fnr_backend_onednn = {

@@ -15,25 +15,75 @@ static bool refuse(size_t count, size_t size, const char *what, fnr_error *err)
     return fnr_fail(err, FNR_E_LIMIT, "not enough memory for %s (%zu x %zu bytes)", what, count, size);
 }
 
-/* What could be had without taking it from other programs [bytes]; SIZE_MAX where the system does not tell. */
-static size_t free_bytes(void)
+/* A line of /proc/meminfo [bytes]; `otherwise` where the system does not tell. */
+static size_t meminfo(const char *name, size_t otherwise)
 {
     char line[128];
-    uint64_t kib, available = 0, swap = 0;
-    bool told = false;
+    uint64_t kib;
+    size_t bytes = otherwise;
+    const size_t length = strlen(name);
     FILE *f = fopen("/proc/meminfo", "r");
     while (f && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "MemAvailable: %" SCNu64, &kib) == 1) {
-            available = kib;
-            told = true;
-        } else if (sscanf(line, "SwapFree: %" SCNu64, &kib) == 1) {
-            swap = kib;
+        if (strncmp(line, name, length) == 0 && sscanf(line + length, ": %" SCNu64, &kib) == 1) {
+            bytes = (size_t)kib << 10;
         }
     }
     if (f) {
         fclose(f);
     }
-    return told ? (size_t)(available + swap) << 10 : SIZE_MAX;
+    return bytes;
+}
+
+/* The number a file holds; SIZE_MAX where there is no such file, or none in it ("max"). */
+static size_t number_in(const char *path)
+{
+    uint64_t number = SIZE_MAX;
+    FILE *f = fopen(path, "r");
+    if (f) {
+        number = fscanf(f, "%" SCNu64, &number) == 1 ? number : SIZE_MAX;
+        fclose(f);
+    }
+    return (size_t)number;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What containers and services allow this process: limits of its control group (version 2) and of those around it, and version 1's
+ * as containers see it. */
+static size_t group_limit(void)
+{
+    static const char root[] = "/sys/fs/cgroup";
+    char group[256], path[sizeof root + sizeof group + sizeof "/memory.max"];
+    size_t limit = least(number_in("/sys/fs/cgroup/memory.max"), number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
+    FILE *f = fopen("/proc/self/cgroup", "r");
+    while (f && fgets(group, sizeof group, f)) {
+        char *name = strncmp(group, "0::", 3) == 0 ? group + 3 : group + strlen(group);
+        name[strcspn(name, "\n")] = '\0';
+        for (char *end = name + strlen(name); end; end = strrchr(name, '/')) {
+            *end = '\0';
+            snprintf(path, sizeof path, "%s%s/memory.max", root, name);
+            limit = least(limit, number_in(path));
+        }
+    }
+    if (f) {
+        fclose(f);
+    }
+    return limit;
+}
+
+size_t fnr_memory_there_is(void)
+{
+    return least(meminfo("MemTotal", SIZE_MAX), group_limit());
+}
+
+/* What could be had without taking it from other programs [bytes]; SIZE_MAX where the system does not tell. */
+static size_t free_bytes(void)
+{
+    const size_t available = meminfo("MemAvailable", SIZE_MAX);
+    return available == SIZE_MAX ? SIZE_MAX : least(available + meminfo("SwapFree", 0), group_limit());
 }
 
 /* Linux promises memory that it does not have, and ends the program when it is used: whoever asks for much is told beforehand. */

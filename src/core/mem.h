@@ -1,5 +1,5 @@
 /* Checked allocation: sizes are multiplied without overflow, failures become errors, never aborts.  From 256 MiB on more than the
- * system has free is refused, where it would be promised and the program killed later. */
+ * system has free, or allows, is refused, where it would be promised and the program killed later. */
 #ifndef FNR_CORE_MEM_H
 #define FNR_CORE_MEM_H
 
@@ -14,6 +14,9 @@ void *fnr_alloc_aligned(size_t count, size_t size, const char *what, fnr_error *
 
 /* Grows *array (count elements used of *capacity) so that one more fits; elements keep their values. */
 bool fnr_grow(void *array_pointer, size_t *capacity, size_t count, size_t size, const char *what, fnr_error *err);
+
+/* Memory of this machine, or what this process is allowed of it (control groups) [bytes]; SIZE_MAX where the system does not tell. */
+size_t fnr_memory_there_is(void);
 
 /* strdup with an error. */
 char *fnr_strdup(const char *text, fnr_error *err);

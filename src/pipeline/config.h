@@ -35,7 +35,7 @@ typedef struct {
     } train_plain;
     fnr_train_options train;
     struct {
-        int tile; /* 0 = from memory.max_mb */
+        int tile; /* 0 = chosen by compute.max_mb */
         int tta;  /* fnr_tta */
     } predict;
     fnr_register_options reg;

@@ -215,17 +215,17 @@ static void make_model(const fnr_netdesc *desc, fnr_model *m)
 }
 
 /* x -> y by the oneDNN backend; the image's extents fit the network. */
-static void infer(const fnr_model *m, int precision, fnr_mode mode, const fnr_shape *s, const float *x, float *y)
+static void infer(const fnr_model *m, int precision, bool winograd, const fnr_shape *s, const float *x, float *y)
 {
     const fnr_backend_ops *be = &fnr_backend_onednn;
-    const fnr_backend_options options = {.threads = 2, .precision = precision, .winograd = true};
+    const fnr_backend_options options = {.threads = 2, .precision = precision, .winograd = winograd};
     fnr_error err = {0};
     fnr_backend *b;
     fnr_state *state;
     fnr_program *p;
     assert_ok(be->open(&options, &b, &err), err);
     assert_ok(be->state_new(b, &m->graph, false, &state, &err), err);
-    assert_ok(be->program_new(b, state, s, mode, &p, &err), err);
+    assert_ok(be->program_new(b, state, s, FNR_MODE_INFER, &p, &err), err);
     assert_ok(be->state_write(state, FNR_STATE_VALUES, m->values, &err), err); /* after the program: it must notice */
     assert_ok(be->forward(p, x, y, &err), err);
     be->program_free(p);
@@ -243,7 +243,7 @@ static void check_network(const fnr_netdesc *desc, const fnr_shape *in, bool eac
     const size_t n_in = fnr_shape_count(&one), n = fnr_shape_count(&out);
     float *x = fnr_test_guarded(n_in * (size_t)out.n), *y = fnr_test_guarded(n), *wanted = fnr_test_guarded(n);
     fnr_test_fill(x, n_in * (size_t)out.n, 5, -2, 2);
-    infer(&m, FNR_PRECISION_INT8, each ? FNR_MODE_INFER_EACH : FNR_MODE_INFER, in, x, y);
+    infer(&m, FNR_PRECISION_INT8, !each, in, x, y);
     for (int k = 0; k < out.n; k++) {
         fnr_int8_reference(&m.graph, m.values, &one, each, x + (size_t)k * n_in, wanted + (size_t)k * n / (size_t)out.n);
     }
@@ -343,9 +343,9 @@ static void check_image(const char *model, const float *px, int h, int w)
     for (int y = 0; y < s.h; y++) {
         memcpy(x + y * s.w, px + y * w, (size_t)s.w * sizeof *x);
     }
-    infer(&m, FNR_PRECISION_FLOAT32, FNR_MODE_INFER, &s, x, f);
+    infer(&m, FNR_PRECISION_FLOAT32, true, &s, x, f);
     for (int each = 0; each < 2; each++) {
-        infer(&m, FNR_PRECISION_INT8, each ? FNR_MODE_INFER_EACH : FNR_MODE_INFER, &s, x, q);
+        infer(&m, FNR_PRECISION_INT8, !each, &s, x, q);
         const double r = correlation(f, q, n);
         print_message("%s, %s: correlation with float32 %.7f\n", model, each ? "direct" : "Winograd", r);
         assert_at_most(1 - r, 1e-3);

@@ -120,6 +120,15 @@ static void strdup_copies(void **state)
     free(copy);
 }
 
+/* The kernel's own count of pages is a little less than the machine's memory, never more than it; groups may allow less. */
+static void memory_there_is_at_most_the_machines(void **state)
+{
+    (void)state;
+    const size_t bytes = fnr_memory_there_is();
+    assert_true(bytes >= (size_t)64 << 20);
+    assert_true(bytes <= (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +139,7 @@ int main(void)
         cmocka_unit_test(grow_keeps_values),
         cmocka_unit_test(grow_failure_leaves_the_array),
         cmocka_unit_test(strdup_copies),
+        cmocka_unit_test(memory_there_is_at_most_the_machines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

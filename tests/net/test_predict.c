@@ -1,4 +1,5 @@
 /* Prediction: seams must not exist. Tiled results are compared with the network run once on the whole padded image. */
+#include "tests/backend/tolerances.h"
 #include "tests/support/net_rig.h"
 
 #include "net/predict.h"
@@ -284,6 +285,84 @@ static void streaming_gives_the_same_in_bands(device d)
     fnr_model_free(&m);
 }
 
+/* ---- regions ---------------------------------------------------------------------------------------------------------------- */
+
+static float *predict_with(const fnr_model *m, int threads, fnr_predict_options o, int depth, int h, int w, const float *in)
+{
+    fnr_error err = {0};
+    const fnr_backend_options options = {.threads = threads, .winograd = true};
+    device d = {.be = &fnr_backend_onednn};
+    assert_ok(d.be->open(&options, &d.device, &err), err);
+    float *out = malloc((size_t)(m->desc.out_channels * depth * h * w) * sizeof *out);
+    assert_non_null(out);
+    fnr_predictor *p = must_open(d, m, o);
+    assert_ok(fnr_predict_array(p, depth, h, w, in, out, NULL, &err), err);
+    fnr_predictor_free(p);
+    d.be->close(d.device);
+    return out;
+}
+
+/* Where memory does not hold an image whole, its regions agree with the whole but for rounding; tiles, threads and streaming change
+ * no bit of them. */
+static void check_regions(const fnr_netdesc *desc, int depth, int h, int w, size_t max_bytes)
+{
+    fnr_model m;
+    make_model(desc, false, &m);
+    const size_t n = (size_t)depth * (size_t)h * (size_t)w;
+    float *in = make_image(n, 3), *whole = predict_with(&m, 2, (fnr_predict_options){0}, depth, h, w, in);
+    float *regions = predict_with(&m, 1, (fnr_predict_options){.max_bytes = max_bytes}, depth, h, w, in);
+    assert_true(memcmp(regions, whole, n * sizeof *whole) != 0); /* else there was but one, and this tests nothing */
+    assert_at_most(fnr_test_rel_l2(regions, whole, n), 2 * fnr_tolerances[FNR_TOL_EVALUATION].winograd); /* both round */
+    for (int i = 0; i < 4; i++) {
+        const fnr_predict_options o = {.max_bytes = max_bytes, .tile = (int[]){0, 4, 14, 60}[i]};
+        float *tiles = predict_with(&m, 1 + i % 3, o, depth, h, w, in);
+        if (memcmp(tiles, regions, n * sizeof *tiles) != 0) {
+            fail_msg("%d x %d x %d px in regions: tiles of %d px and %d threads change it by %g", w, h, depth, o.tile, 1 + i % 3,
+                     fnr_test_max_abs(tiles, regions, n));
+        }
+        free(tiles);
+    }
+    free(in);
+    free(whole);
+    free(regions);
+    fnr_model_free(&m);
+}
+
+static void regions_have_no_seams(void **state)
+{
+    (void)state;
+    const fnr_netdesc flat = {2, 1, 1, 2, 1}, solid = {3, 1, 1, 2, 1};
+    check_regions(&flat, 1, 150, 420, 8 << 20);
+    check_regions(&flat, 1, 421, 151, 8 << 20);
+    check_regions(&solid, 21, 67, 50, 12 << 20);
+    check_regions(&solid, 90, 23, 30, 12 << 20);
+}
+
+static void rows_of_regions_are_those_of_the_array(void **state)
+{
+    (void)state;
+    enum { H = 250, W = 270 };
+    static float out[H * W];
+    const fnr_predict_options small = {.max_bytes = 8 << 20};
+    const fnr_netdesc desc = {2, 1, 1, 2, 1};
+    fnr_error err = {0};
+    fnr_model m;
+    make_model(&desc, false, &m);
+    float *in = make_image(H * W, 3), *array = predict_with(&m, 2, small, 1, H, W, in);
+    device d = {.be = &fnr_backend_onednn};
+    assert_ok(d.be->open(&(fnr_backend_options){.threads = 2, .winograd = true}, &d.device, &err), err);
+    fnr_predictor *p = must_open(d, &m, small);
+    stream s = {.in = in, .out = out, .channels_in = 1, .channels_out = 1, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
+    assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+    assert_true(s.reads > 1);
+    assert_memory_equal(out, array, sizeof out);
+    fnr_predictor_free(p);
+    d.be->close(d.device);
+    free(in);
+    free(array);
+    fnr_model_free(&m);
+}
+
 /* ---- memory
  * ----------------------------------------------------------------------------------------------------------------------- */
 
@@ -407,6 +486,7 @@ int main(void)
         cmocka_unit_test(small_and_odd_images_work_),         cmocka_unit_test(a_pixel_is_felt_up_to_108_px_away_),
         cmocka_unit_test(streaming_gives_the_same_in_bands_), cmocka_unit_test(memory_is_bounded_and_programs_are_reused),
         cmocka_unit_test(bad_requests_are_refused_),
+        cmocka_unit_test(regions_have_no_seams),               cmocka_unit_test(rows_of_regions_are_those_of_the_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
