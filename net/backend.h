@@ -107,9 +107,9 @@ typedef struct {
     bool (*flow_push)(fnr_flow *f, int lane, int slot, fnr_error *err);
     /* Is the output there?  With wait it is, afterwards. */
     bool (*flow_take)(fnr_flow *f, int lane, int slot, bool wait, bool *done, fnr_error *err);
-    /* Results are bit-equal for tiles whose blocks lie alike on every level and which hold all that their cores depend on; NULL =
-     * none. */
-    fnr_blocks (*blocks)(const fnr_backend *b);
+    /* How INFER computes such a network: results are bit-equal for tiles whose blocks lie alike on every level and which hold all
+     * that their cores depend on; NULL = no blocks. */
+    fnr_blocks (*blocks)(const fnr_backend *b, const fnr_netdesc *desc);
     /* Name of the opened device, for logs and records; lent. */
     const char *(*device_name)(const fnr_backend *b);
 } fnr_backend_ops;

@@ -1,5 +1,6 @@
 #include "net/predict.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,10 +8,10 @@
 #include "net/tile_queue.h"
 #include "src/core/mem.h"
 
-/* Where a backend has blocks, regions take at most this, however much may be used: what comes out is then the same for whoever
- * allows as much.  Volumes, which look as far along three axes, are cut less gladly. */
-#define REGION_BYTES_2D 1.25e9
-#define REGION_BYTES_3D 16e9
+/* Where a backend has blocks, a 2D region has at most the pixels for which one network takes this, however much may be used: what
+ * comes out is then the same for whoever allows as much.  Volumes look too far, along three axes, to be cut without need. */
+#define REGION_BYTES 1.25e9
+#define DEFAULT_MAX_BYTES ((size_t)1 << 30)
 /* Extents of the programs that are made to learn what a pixel costs in memory, and by how much the second is larger. */
 enum { PROBE_2D = 256, MORE_2D = 128, PROBE_3D = 32, MORE_3D = 16 };
 
@@ -25,6 +26,7 @@ struct fnr_predictor {
     size_t max_bytes;
     int tile; /* 0 = chosen */
     fnr_blocks blocks;
+    double most_px; /* of a region; 0: as many as there is memory for */
     memory memory;
     fnr_tile_net *net;
     fnr_shape shape; /* that everything is ready for; all zero before the first */
@@ -108,15 +110,36 @@ static bool has_blocks(const fnr_predictor *p)
     return p->blocks.px > 1;
 }
 
-/* What regions are chosen by must not depend on the number of threads, as a program's bytes do: an estimate from above, of
- * programs, input, output and what was read; `turned`: of programs for turned tiles too. */
-static double region_bytes_per_px(const fnr_predictor *p, const fnr_model *const *models, size_t n, bool turned)
+/* Blocks, and what all networks together take; `turned`: with programs for turned tiles too.  Each network says what it takes. */
+static void ask_for_blocks(fnr_predictor *p, const fnr_backend_ops *be, const fnr_backend *device, const fnr_model *const *models, size_t n,
+                           bool turned)
 {
-    double channels = 0;
-    for (size_t i = 0; i < n; i++) {
-        channels += (models[i]->desc.base_channels + 15) / 16 * 16;
+    double widest = 0;
+    p->blocks = (fnr_blocks){.px = 1, .slices = 1};
+    for (size_t i = 0; be->blocks && i < n; i++) {
+        p->blocks = be->blocks(device, &models[i]->desc);
+        p->memory.fixed += (turned ? 2 : 1) * p->blocks.bytes;
+        p->memory.per_px += (turned ? 2 : 1) * p->blocks.bytes_per_px;
+        widest = fmax(widest, p->blocks.bytes_per_px);
     }
-    return (turned ? 2 : 1) * channels * p->blocks.bytes + 2.0 * sizeof(float) * (p->desc.in_channels + p->desc.out_channels);
+    p->most_px = widest > 0 && p->desc.spatial == 2 ? REGION_BYTES / widest : 0;
+}
+
+/* Half of what there is, where nobody says how much: for backends that compute in this memory and gain by it. */
+static size_t default_max_bytes(const fnr_predictor *p)
+{
+    const size_t there_is = fnr_memory_there_is();
+    return has_blocks(p) && there_is < SIZE_MAX ? there_is / 2 : DEFAULT_MAX_BYTES;
+}
+
+/* What a backend cannot do, it says when it compiles: the smallest tile there is. */
+static bool try_to_compile(fnr_predictor *p, fnr_error *err)
+{
+    const int grid = fnr_netdesc_grid(&p->desc);
+    const fnr_shape shape = shape_of(p, p->desc.spatial == 3 ? grid : 1, grid, grid);
+    const bool ok = use_shape(p, &shape, err);
+    drop_program(p);
+    return ok;
 }
 
 /* Models can be averaged when they look at the same image and give the same channels at the same pixel size. */
@@ -159,14 +182,11 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
         return NULL;
     }
     p->desc = desc;
-    p->max_bytes = opt->max_bytes ? opt->max_bytes : fnr_memory_there_is() / 2;
+    ask_for_blocks(p, be, device, models, n, opt->tta == FNR_TTA_ALL);
+    p->max_bytes = opt->max_bytes ? opt->max_bytes : default_max_bytes(p);
     p->tile = opt->tile;
-    p->blocks = be->blocks ? be->blocks(device) : (fnr_blocks){.px = 1, .slices = 1};
-    if (has_blocks(p)) {
-        p->memory.per_px = region_bytes_per_px(p, models, n, opt->tta == FNR_TTA_ALL);
-    }
     p->net = fnr_tile_net_new(be, device, models, n, (fnr_tta)opt->tta, err);
-    if (!p->net || !(p->tile > 0 || has_blocks(p) || learn_bytes(p, err))) {
+    if (!p->net || !(p->tile > 0 || has_blocks(p) ? try_to_compile(p, err) : learn_bytes(p, err))) {
         fnr_predictor_free(p);
         return NULL;
     }
@@ -196,12 +216,12 @@ static double tile_px(const fnr_tiling *t)
     return (double)t->z.tiles.extent * t->y.tiles.extent * t->x.tiles.extent;
 }
 
-/* A band of rows is counted in for every region, collected or not: an array is cut as its rows are. band_floats: output that is
- * collected per pixel of a band. */
+/* With blocks, a band of rows is counted in whether it is collected or not: an array is cut as its rows are.  band_floats: output
+ * that is collected per pixel of a band. */
 static fnr_tile_budget budget_of(const fnr_predictor *p, int band_floats)
 {
-    const double most = p->desc.spatial == 3 ? REGION_BYTES_3D : REGION_BYTES_2D, allowed = (double)p->max_bytes - p->memory.fixed;
-    return (fnr_tile_budget){.max_bytes = has_blocks(p) && allowed > most ? most : allowed,
+    return (fnr_tile_budget){.max_bytes = (double)p->max_bytes - p->memory.fixed,
+                             .most_px = p->most_px,
                              .bytes_per_px = p->memory.per_px,
                              .bytes_per_row_px = (double)sizeof(float) * (has_blocks(p) ? p->desc.out_channels : band_floats)};
 }
@@ -236,8 +256,7 @@ static bool halve_tiles(fnr_predictor *p, const fnr_tiling *t, const fnr_error *
 {
     fnr_tiling half = *t;
     if (p->tile > 0) {
-        return fnr_fail(err, FNR_E_LIMIT, "%s (tiles of %d px, as predict.tile asks for: make it smaller, or 0 to have it chosen)", failure->message,
-                        p->tile);
+        return fnr_fail(err, FNR_E_LIMIT, "%s (tiles of %d px, as predict.tile asks for: set it to 0 to have it chosen)", failure->message, p->tile);
     }
     if (!fnr_tiling_halve(&p->desc, &half)) {
         const fnr_shape smallest = shape_of(p, t->z.tiles.extent, t->y.tiles.extent, t->x.tiles.extent);
@@ -247,8 +266,8 @@ static bool halve_tiles(fnr_predictor *p, const fnr_tiling *t, const fnr_error *
     return true;
 }
 
-/* Chooses tiles and compiles for them. What a pixel costs was estimated, or learnt on a small program; where a large one turns out
- * to need more, tiles are made smaller. */
+/* Chooses tiles and compiles for them. What a pixel costs was learnt on a small program; where a large one turns out to need more,
+ * tiles are made smaller.  Not so with blocks: regions must not depend on what threads need for themselves. */
 static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_tiling *t, fnr_error *err)
 {
     if (d < 1 || h < 1 || w < 1 || (p->desc.spatial == 2 && d != 1)) {
@@ -272,7 +291,7 @@ static bool prepare(fnr_predictor *p, int d, int h, int w, int band_floats, fnr_
             continue;
         }
         seen = bytes_in_use(p) + budget.bytes_per_row_px * t->y.tiles.core * w;
-        if (p->tile > 0 || seen <= (double)p->max_bytes) {
+        if (p->tile > 0 || has_blocks(p) || seen <= (double)p->max_bytes) {
             return true;
         }
         budget.max_bytes *= 0.8;

@@ -4,10 +4,12 @@
  * on ref and onednn.
  *
  * Where a backend computes outputs in blocks (onednn's Winograd), an image is cut into regions, each with its halo and its own
- * blocks, whose outputs depend on their place in a block in the last bits (relative 5e-6).  Regions follow from the extents of the
- * image as long as max_bytes holds one of 1.25 GB (2D: images of up to 1533 x 1533 px at 32 base channels are one region; int8:
- * 3000 x 3000) or 16 GB (3D: 32 million voxels); with less memory they are smaller.  Tiles smaller than a region, which only
- * `tile` asks for, lie on its blocks with a halo of 576 px, and change no bit either. */
+ * blocks.  An output depends, in the last bits, on its place in its block, and so on the regions: float32 predictions of other
+ * regions differ by 5e-7 to 5e-6 of their norm, int8's, where a byte that rounds the other way goes through the network, by as
+ * much as they err anyway (8e-3 on real EM).  Regions follow from the extents of the image as long as max_bytes holds the largest
+ * (2D, 32 base channels: 1680 x 1680 px and 1.3 GB, int8 2864 x 2864); with less memory they are smaller, as volumes' are that
+ * memory does not hold whole.  Threads change nothing, nor do tiles smaller than a region: these, which only `tile` asks for, lie
+ * on its blocks, with a halo of 576 px.  After a failure for want of memory regions are halved. */
 #ifndef FNR_NET_PREDICT_H
 #define FNR_NET_PREDICT_H
 
@@ -25,7 +27,7 @@ typedef enum {
 } fnr_tta;
 
 typedef struct {
-    size_t max_bytes; /* memory for network activations; the tile size follows from it; 0 = half of what there is */
+    size_t max_bytes; /* memory for network activations; the tile size follows from it; 0 = half of what there is, on a GPU 1 GiB */
     int tile;         /* core extent of a tile in px, multiple of 2^depth; 0 = chosen from max_bytes */
     int tta;          /* fnr_tta; what is turned is the padded image, so that tiles do not matter here either */
 } fnr_predict_options;

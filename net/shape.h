@@ -27,11 +27,13 @@ typedef struct {
 } fnr_netdesc;
 
 /* Blocks of outputs that a convolution computes together, from the image's corner on (Winograd's tiles): how an output is rounded
- * depends on its place in its block.  {1, 1, 0}: every output for itself. */
+ * depends on its place in its block. */
 typedef struct {
-    int px;       /* along y and x; an output depends, in its last bits, on the inputs of the whole block */
-    int slices;   /* along z; an output depends on its own three slices alone (as those of F(2, 3) do) */
-    double bytes; /* estimate, from above, of a program's memory per input pixel and base channel, channels in whole 16s */
+    int px;     /* along y and x; an output depends, in its last bits, on the inputs of the whole block; 1: there are no blocks */
+    int slices; /* along z; an output depends on its own three slices alone (as those of F(2, 3) do) */
+    /* A program's memory, whatever the image and per input pixel: an estimate that does not depend on the number of threads, as
+     * what is chosen by it changes bits; what threads need for themselves comes on top. */
+    double bytes, bytes_per_px;
 } fnr_blocks;
 
 bool fnr_netdesc_check(const fnr_netdesc *d, fnr_error *err);

@@ -1,6 +1,7 @@
 #include "net/tiling.h"
 
 #include <limits.h>
+#include <math.h>
 
 static int round_up(int value, int grid)
 {
@@ -176,8 +177,8 @@ bool fnr_tiling_choose(const fnr_netdesc *desc, int d, int h, int w, const fnr_t
             if (!axis_within(d, sz, ez, &t.z) || !axis_within(h, s, ey, &t.y)) {
                 continue;
             }
-            const double left = budget->max_bytes - budget->bytes_per_row_px * t.y.regions.core * w;
-            const double ex = left / (budget->bytes_per_px * t.z.regions.extent * t.y.regions.extent);
+            const double left = (budget->max_bytes - budget->bytes_per_row_px * t.y.regions.core * w) / budget->bytes_per_px;
+            const double ex = fmin(left, budget->most_px > 0 ? budget->most_px : INFINITY) / ((double)t.z.regions.extent * t.y.regions.extent);
             if (ex < 1 || !axis_within(w, s, ex < INT_MAX ? (int)ex : INT_MAX, &t.x)) {
                 continue;
             }

@@ -31,9 +31,10 @@ typedef struct {
     fnr_tile_axis z, y, x; /* z has size 1 in 2D */
 } fnr_tiling;
 
-/* Memory that a tiling may take, as far as it depends on it. */
+/* What a tile may take. */
 typedef struct {
     double max_bytes;
+    double most_px;          /* of a tile's input; 0: as many as there is memory for */
     double bytes_per_px;     /* of a tile's input */
     double bytes_per_row_px; /* of the band of output rows that is collected; 0 when the output is the caller's */
 } fnr_tile_budget;

@@ -236,12 +236,44 @@ static bool dn_adam(fnr_state *s, const fnr_adam *hyper, long step, fnr_error *e
     return true;
 }
 
-static fnr_blocks dn_blocks(const fnr_backend *b)
+/* Channels of the first level, as they are kept. */
+static double first_channels(const fnr_netdesc *desc)
 {
+    return (desc->base_channels + 15) / 16 * 16;
+}
+
+/* Pairs of channels of all 3x3 convolutions: two on the way down and at the bottom, two on the way up, one from twice the channels. */
+static double count_filters(const fnr_netdesc *desc)
+{
+    double count = 0, before = desc->in_channels, c = first_channels(desc);
+    for (int level = 0; level <= desc->depth; level++) {
+        count += before * c + c * c + (level < desc->depth ? 2 * c * c + c * c : 0);
+        before = c;
+        c *= 2;
+    }
+    return count;
+}
+
+/* Winograd's weights, 64 for each filter and slice, are made when they are needed, those of a convolution at a time, of which
+ * the bottom's has most; int8 keeps them all.  Activations take 12 to 13 bytes per pixel and channel of the first level, int8's 3
+ * to 4; input and output are held up to three times. */
+static fnr_blocks dn_blocks(const fnr_backend *b, const fnr_netdesc *desc)
+{
+    const double channels = first_channels(desc), bottom = ldexp(channels, desc->depth);
+    const double ends = 3.0 * sizeof(float) * (desc->in_channels + desc->out_channels);
     if (!b->winograd) {
         return (fnr_blocks){.px = 1, .slices = 1};
     }
-    return b->precision == FNR_PRECISION_INT8 ? (fnr_blocks){FNR_I8_TILE, 1, 4} : (fnr_blocks){b->wino6->tile, 2, 16};
+    if (b->precision == FNR_PRECISION_INT8) {
+        return (fnr_blocks){.px = FNR_I8_TILE,
+                            .slices = 1,
+                            .bytes = 64.0 * sizeof(int16_t) * count_filters(desc),
+                            .bytes_per_px = 4 * channels + ends};
+    }
+    return (fnr_blocks){.px = b->wino6->tile,
+                        .slices = 2,
+                        .bytes = 64.0 * sizeof(float) * (desc->spatial == 3 ? 3 : 1) * bottom * bottom,
+                        .bytes_per_px = 13 * channels + ends};
 }
 
 const fnr_backend_ops fnr_backend_onednn = {

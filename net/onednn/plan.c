@@ -88,6 +88,9 @@ bool fnr_dn_plan_place(fnr_dn_plan *p, fnr_error *err)
 bool fnr_dn_plan_allocate(fnr_dn_plan *p, fnr_error *err)
 {
     size_t bytes = (p->floats * sizeof(float) + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    if (!fnr_memory_is_free(bytes, "the network's activations", err)) {
+        return false;
+    }
     void *block = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) {
         return fnr_fail(err, FNR_E_LIMIT, "no memory for the network: %.1f MiB; use a smaller batch, patch or tile", (double)bytes / 0x1p20);

@@ -10,7 +10,7 @@ static const fnr_option options[] = {
     {"tta", 0, "SIDES", "predict.tta", "mean over several sides: none, flips or all"},
     {"type", 0, "TYPE", NULL, "float32 (default) or uint16: (value + 4) * 2048, value in sd of the training MBP"},
     {"em-nm", 0, "NM", "images.em_nm", "pixel size of the inputs, when the files do not tell it"},
-    {"max-mb", 0, "MIB", "compute.max_mb", "memory for network activations; 0 = half of what there is"},
+    {"max-mb", 0, "MIB", "compute.max_mb", "memory for network activations; 0 = half of what there is, or less"},
     {"tile", 0, "PX", "predict.tile", "extent of a prediction tile; the result does not depend on it"},
     {0},
 };
@@ -47,9 +47,9 @@ const fnr_command fnr_cmd_predict = {
     .usage = "-m MODEL IN.tif... -o OUT [options]",
     .details = "The output has the network's pixel size.  Large images are worked on in tiles with a halo, and memory stays within\n"
                "compute.max_mb.  The result is the same for every tile size and number of threads, and for every compute.max_mb that\n"
-               "holds the image or, in 2D, 1.2 GB; with less memory its last digits may differ (by 5e-6 of it).  A network with several output\n"
-               "channels writes one file for each (NAME.c1.tif, NAME.c2.tif, ...); one with several input channels takes them from the\n"
-               "pages of the input.  A 3D network takes stacks of pages and writes stacks.",
+               "holds the image or, in 2D, 1300 MiB; with less memory its last digits differ (5e-6; int8 as much as it errs anyway).  A\n"
+               "network with several output channels writes one file for each (NAME.c1.tif, NAME.c2.tif, ...); one with several input\n"
+               "channels takes them from the pages of the input.  A 3D network takes stacks of pages and writes stacks.",
     .options = options,
     .uses_config = true,
     .main = main_predict,

@@ -1,6 +1,7 @@
 #include "src/core/mem.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,27 +52,53 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* What containers and services allow this process: limits of its control group (version 2) and of those around it, and version 1's
- * as containers see it. */
-static size_t group_limit(void)
+/* The least limit in `file`s of the folder `path` and of those around it, up to the root; `path` is cut on the way. */
+static size_t limit_upwards(char *path, size_t root_length, const char *file)
 {
-    static const char root[] = "/sys/fs/cgroup";
-    char group[256], path[sizeof root + sizeof group + sizeof "/memory.max"];
-    size_t limit = least(number_in("/sys/fs/cgroup/memory.max"), number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes"));
-    FILE *f = fopen("/proc/self/cgroup", "r");
-    while (f && fgets(group, sizeof group, f)) {
-        char *name = strncmp(group, "0::", 3) == 0 ? group + 3 : group + strlen(group);
-        name[strcspn(name, "\n")] = '\0';
-        for (char *end = name + strlen(name); end; end = strrchr(name, '/')) {
-            *end = '\0';
-            snprintf(path, sizeof path, "%s%s/memory.max", root, name);
-            limit = least(limit, number_in(path));
+    char name[PATH_MAX + 32];
+    size_t limit = SIZE_MAX;
+    for (char *end = path + strlen(path); end && end >= path + root_length; end = strrchr(path, '/')) {
+        *end = '\0';
+        snprintf(name, sizeof name, "%s/%s", path, file);
+        limit = least(limit, number_in(name));
+    }
+    return limit;
+}
+
+/* A line is "number:controllers:/path"; version 2 names no controllers.  Containers may show paths that they do not see: the root
+ * is always looked at. */
+size_t fnr_memory_group_limit(const char *list, const char *root)
+{
+    char *line = NULL, path[PATH_MAX];
+    size_t room = 0, limit = SIZE_MAX;
+    FILE *f = fopen(list, "r");
+    while (f && getline(&line, &room, f) > 0) {
+        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group) {
+            continue;
+        }
+        group[strcspn(group, "\n")] = '\0';
+        *group++ = '\0';
+        const bool second = controllers[1] == '\0';
+        if (second || strstr(controllers, "memory")) {
+            const char *mount = second ? "" : "/memory";
+            const int length = snprintf(path, sizeof path, "%s%s%s", root, mount, group);
+            if (length > 0 && (size_t)length < sizeof path) {
+                limit = least(limit,
+                              limit_upwards(path, strlen(root) + strlen(mount), second ? "memory.max" : "memory.limit_in_bytes"));
+            }
         }
     }
+    free(line);
     if (f) {
         fclose(f);
     }
     return limit;
+}
+
+static size_t group_limit(void)
+{
+    return fnr_memory_group_limit("/proc/self/cgroup", "/sys/fs/cgroup");
 }
 
 size_t fnr_memory_there_is(void)
@@ -87,7 +114,7 @@ static size_t free_bytes(void)
 }
 
 /* Linux promises memory that it does not have, and ends the program when it is used: whoever asks for much is told beforehand. */
-static bool is_there(size_t bytes, const char *what, fnr_error *err)
+bool fnr_memory_is_free(size_t bytes, const char *what, fnr_error *err)
 {
     const size_t available = bytes < large_bytes ? SIZE_MAX : free_bytes();
     return bytes <= available || fnr_fail(err, FNR_E_LIMIT, "not enough memory for %s: %.1f GiB are needed, %.1f GiB are free",
@@ -100,7 +127,7 @@ static bool bytes_of(size_t count, size_t size, const char *what, size_t *bytes,
     if (__builtin_mul_overflow(count, size, bytes) || *bytes > PTRDIFF_MAX - ALIGNMENT) {
         return refuse(count, size, what, err);
     }
-    return is_there(*bytes, what, err);
+    return fnr_memory_is_free(*bytes, what, err);
 }
 
 void *fnr_calloc(size_t count, size_t size, const char *what, fnr_error *err)

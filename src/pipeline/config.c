@@ -65,7 +65,7 @@ static const fnr_setting rows[] = {
     {"train.foreground_quantile", FNR_SET_FLOAT, AT(train.sampler.foreground_quantile), 0, 0.9999, "0", "", NULL,
      "What is bright: above this quantile of the image's target; 0 = above Otsu's threshold."},
 
-    {"predict.tile", FNR_SET_INT, AT(predict.tile), 0, 65536, "0", "px", NULL, "Extent of a prediction tile; 0 chooses the fastest that compute.max_mb allows. Changes no bit of the result."},
+    {"predict.tile", FNR_SET_INT, AT(predict.tile), 0, 65536, "0", "px", NULL, "Extent of a prediction tile; 0 chooses the fastest that compute.max_mb allows. Others change no bit, and small ones take many times as long."},
     {"predict.tta", FNR_SET_CHOICE, AT(predict.tta), 0, 0, "none", "", "none flips all",
      "Mean over several sides: as it is, mirrored (4 in 2D, 8 in 3D), or all symmetries of the square (8 and 16)."},
 
@@ -108,7 +108,7 @@ static const fnr_setting rows[] = {
 
     {"compute.threads", FNR_SET_INT, AT(compute.threads), 0, 1024, "0", "", NULL, "Threads; 0 uses all processors."},
     {"compute.max_mb", FNR_SET_INT, AT(compute.max_mb), 0, 1048576, "0", "MiB", NULL,
-     "Memory for network activations in prediction; 0 = half of what there is, less when that is enough."},
+     "Memory for network activations in prediction; 0 = half of what there is, or less when that is enough; on a GPU 1024."},
     {"compute.device", FNR_SET_TEXT, AT(compute.device), 0, 0, "auto", "", NULL, "What runs the network: auto, cuda, cpu, onednn or ref."},
     {"compute.gpus", FNR_SET_INT, AT(compute.gpus), 1, 64, "1", "", NULL, "Device cuda: GPUs that work together."},
     {"compute.winograd_train", FNR_SET_BOOL, AT(compute.winograd_train), 0, 0, "true", "", NULL,

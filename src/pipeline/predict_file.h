@@ -13,7 +13,8 @@ typedef struct {
     bool as_u16;        /* scaled to 0..65535 instead of float32; the scale stands in the ImageDescription */
 } fnr_predict_job;
 
-/* Memory stays within compute.max_mb (activations) plus one band of rows, whatever the size of the images.  An input that fails is
+/* Memory stays within compute.max_mb (activations and a band of rows) and what threads need for themselves, whatever the size of
+ * the images.  An input that fails is
  * reported and the others go on; *n_failed counts them. */
 bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_failed, fnr_error *err);
 

@@ -76,7 +76,8 @@ static bool measure(const extents *e, int mib, double *per_px_of_first)
     }
     close(ends[1]);
     struct rusage used = {0};
-    const bool ok = child > 0 && read(ends[0], &s, sizeof s) == sizeof s && wait4(child, NULL, 0, &used) == child && s >= 0;
+    const bool told = child > 0 && read(ends[0], &s, sizeof s) == sizeof s,
+               ok = child > 0 && wait4(child, NULL, 0, &used) == child && told && s >= 0;
     close(ends[0]);
     const double px = (double)e->d * e->h * e->w;
     if (ok) {

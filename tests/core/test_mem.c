@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "src/core/fs.h"
 #include "src/core/mem.h"
 
 static void calloc_is_zeroed_and_counts(void **state)
@@ -129,6 +130,48 @@ static void memory_there_is_at_most_the_machines(void **state)
     assert_true(bytes <= (size_t)sysconf(_SC_PHYS_PAGES) * (size_t)sysconf(_SC_PAGESIZE));
 }
 
+static void put(const char *root, const char *path, const char *text)
+{
+    fnr_error err = {0};
+    char file[512];
+    snprintf(file, sizeof file, "%s/%s", root, path);
+    assert_ok(fnr_mkdirs_for(file, &err), err);
+    FILE *f = fopen(file, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static size_t limit_of(const char *root, const char *groups)
+{
+    char list[512];
+    put(root, "list", groups);
+    snprintf(list, sizeof list, "%s/list", root);
+    return fnr_memory_group_limit(list, root);
+}
+
+static void groups_limit_memory(void **state)
+{
+    (void)state;
+    const char *root = fnr_test_tmpdir();
+    put(root, "a/b/memory.max", "max\n");
+    put(root, "a/memory.max", "5000000\n");
+    put(root, "memory/job_7/step/memory.limit_in_bytes", "9223372036854771712\n");
+    put(root, "memory/job_7/memory.limit_in_bytes", "700\n");
+    put(root, "elsewhere/memory.max", "3\n");
+    assert_int_equal(limit_of(root, "0::/a/b\n"), 5000000);
+    assert_int_equal(limit_of(root, "0::/a\n"), 5000000);
+    assert_int_equal(limit_of(root, "4:memory:/job_7/step\n0::/a/b\n"), 700);
+    assert_int_equal(limit_of(root, "3:cpu,memory:/job_7\n"), 700);
+    assert_true(limit_of(root, "3:cpu:/a\n") == SIZE_MAX);
+    assert_true(limit_of(root, "0::/\n") == SIZE_MAX);
+    assert_true(limit_of(root, "\n:\n0\n::\nnothing of the kind") == SIZE_MAX);
+    put(root, "memory.max", "2000\n");
+    assert_int_equal(limit_of(root, "0::/a/b\n"), 2000);
+    assert_int_equal(limit_of(root, "0::/not/seen/in/here\n"), 2000);
+    assert_true(fnr_memory_group_limit("/no/such/list", root) == SIZE_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -140,6 +183,7 @@ int main(void)
         cmocka_unit_test(grow_failure_leaves_the_array),
         cmocka_unit_test(strdup_copies),
         cmocka_unit_test(memory_there_is_at_most_the_machines),
+        cmocka_unit_test(groups_limit_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
