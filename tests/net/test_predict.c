@@ -1,43 +1,6 @@
 /* Prediction: seams must not exist. Tiled results are compared with the network run once on the whole padded image. */
-#include "tests/backend/tolerances.h"
 #include "tests/support/net_rig.h"
-
-#include "net/predict.h"
-#include "src/core/rng.h"
-
-/* ---- a model and an image
- * ------------------------------------------------------------------------------------------------------ */
-
-/* Random in everything, running statistics included; outputs of order 1. */
-static void make_model(const fnr_netdesc *desc, bool positive, fnr_model *m)
-{
-    fnr_error err = {0};
-    assert_ok(fnr_model_new(desc, 9, m, &err), err);
-    fnr_rng rng = fnr_rng_at(4, 5, 6);
-    for (int i = 0; i < m->graph.n_params; i++) {
-        const fnr_param *p = &m->graph.params[i];
-        const double fan_in = p->rank > 1 ? (double)p->count / p->dims[0] : 1;
-        for (size_t k = 0; k < p->count; k++) {
-            const double u = fnr_rng_uniform(&rng), v = positive ? u : 2 * u - 1;
-            m->values[p->offset + k] = p->role == FNR_PARAM_WEIGHT         ? (float)(2 * v / sqrt(fan_in))
-                                       : p->role == FNR_PARAM_RUNNING_MEAN ? (positive ? 0 : 0.3f * (float)v)
-                                       : p->role == FNR_PARAM_RUNNING_VAR  ? 0.5f + (float)u
-                                       : p->role == FNR_PARAM_NORM_WEIGHT  ? 1 + 0.2f * (float)v
-                                                                           : 0.2f * (float)v;
-        }
-    }
-}
-
-static float *make_image(size_t n, uint64_t seed)
-{
-    float *px = malloc(n * sizeof *px);
-    assert_non_null(px);
-    fnr_rng rng = fnr_rng_at(seed, 0, 0);
-    for (size_t i = 0; i < n; i++) {
-        px[i] = (float)(3.4 * fnr_rng_uniform(&rng) - 1.7);
-    }
-    return px;
-}
+#include "tests/support/predict_case.h"
 
 typedef struct {
     const fnr_backend_ops *be;
@@ -109,9 +72,9 @@ static void check_tile_sizes(device d, const fnr_netdesc *desc, int depth, int h
 {
     fnr_error err = {0};
     fnr_model m;
-    make_model(desc, false, &m);
+    fnr_test_model(desc, 9, false, &m);
     const size_t pixels = (size_t)depth * (size_t)h * (size_t)w, n = pixels * (size_t)desc->out_channels;
-    float *in = make_image(pixels * (size_t)desc->in_channels, 3), *whole = predict_whole(d, &m, depth, h, w, in);
+    float *in = fnr_test_noise(pixels * (size_t)desc->in_channels, 3), *whole = predict_whole(d, &m, depth, h, w, in);
     double spread = 0;
     for (size_t i = 0; i < n; i++) {
         spread = fmax(spread, fabs((double)whole[i] - (double)whole[0]));
@@ -171,8 +134,8 @@ static void a_pixel_is_felt_up_to_108_px_away(device d)
     }
     fnr_error err = {0};
     fnr_model m;
-    make_model(&desc, true, &m);
-    float *in = make_image(W * H, 1), before[W * H], after[W * H];
+    fnr_test_model(&desc, 9, true, &m);
+    float *in = fnr_test_noise(W * H, 1), before[W * H], after[W * H];
     for (int i = 0; i < W * H; i++) {
         in[i] = fabsf(in[i]);
     }
@@ -201,173 +164,42 @@ static void a_pixel_is_felt_up_to_108_px_away(device d)
 /* ---- streaming
  * ------------------------------------------------------------------------------------------------------------------ */
 
-typedef struct {
-    const float *in;
-    float *out;
-    int channels_in, channels_out, h, w;
-    int next_row, bands, reads;
-    int fail_read, fail_band; /* -1 = never */
-    fnr_cancel *cancel;       /* requested at the second band, when set */
-} stream;
-
-static bool read_rect(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err)
-{
-    stream *s = ctx;
-    assert_int_equal(image, 0);
-    assert_true(x >= 0 && y >= 0 && w > 0 && h > 0 && x + w <= s->w && y + h <= s->h);
-    if (s->reads++ == s->fail_read) {
-        return fnr_fail(err, FNR_E_IO, "tape torn");
-    }
-    for (int c = 0; c < s->channels_in; c++) {
-        for (int r = y; r < y + h; r++) {
-            memcpy(dst, s->in + (c * s->h + r) * s->w + x, (size_t)w * sizeof *dst);
-            dst += w;
-        }
-    }
-    return true;
-}
-
-static bool take_rows(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err)
-{
-    stream *s = ctx;
-    assert_int_equal(image, 0);
-    assert_int_equal(y, s->next_row);
-    assert_true(count > 0 && y + count <= s->h);
-    s->next_row += count;
-    if (s->bands++ == s->fail_band) {
-        return fnr_fail(err, FNR_E_IO, "disk full");
-    }
-    if (s->cancel && s->bands == 2) {
-        s->cancel->requested = 1;
-    }
-    for (int c = 0; c < s->channels_out; c++) {
-        memcpy(s->out + (c * s->h + y) * s->w, rows + c * count * s->w, (size_t)(count * s->w) * sizeof *rows);
-    }
-    return true;
-}
-
 static void streaming_gives_the_same_in_bands(device d)
 {
     enum { H = 67, W = 101 };
     const fnr_netdesc desc = {2, 2, 3, 2, 1};
     fnr_error err = {0};
     fnr_model m;
-    make_model(&desc, false, &m);
+    fnr_test_model(&desc, 9, false, &m);
     static float out[3 * H * W];
-    float *in = make_image(2 * H * W, 3), *whole = predict_whole(d, &m, 1, H, W, in);
+    float *in = fnr_test_noise(2 * H * W, 3), *whole = predict_whole(d, &m, 1, H, W, in);
     fnr_predictor *p = must_open(d, &m, (fnr_predict_options){.tile = 14});
-    const stream fresh = {
+    const fnr_test_stream fresh = {
         .in = in, .out = out, .channels_in = 2, .channels_out = 3, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
-    stream s = fresh;
-    assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+    fnr_test_stream s = fresh;
+    assert_ok(fnr_predict_series(p, 1, W, H, fnr_test_read_rect, &s, fnr_test_take_rows, &s, NULL, &err), err);
     assert_int_equal(s.next_row, H);
     assert_int_equal(s.bands, 5); /* ceil(67 / 14) */
     assert_memory_equal(out, whole, sizeof out);
 
     s = fresh;
     s.fail_read = 11;
-    assert_false(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err));
+    assert_false(fnr_predict_series(p, 1, W, H, fnr_test_read_rect, &s, fnr_test_take_rows, &s, NULL, &err));
     assert_string_equal(err.message, "tape torn");
     assert_int_equal(s.bands, 1); /* 8 tiles a band */
     s = fresh;
     s.fail_band = 3;
-    assert_false(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err));
+    assert_false(fnr_predict_series(p, 1, W, H, fnr_test_read_rect, &s, fnr_test_take_rows, &s, NULL, &err));
     assert_string_equal(err.message, "disk full");
     fnr_cancel cancel = {0};
     s = fresh;
     s.cancel = &cancel;
-    assert_false(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, &cancel, &err));
+    assert_false(fnr_predict_series(p, 1, W, H, fnr_test_read_rect, &s, fnr_test_take_rows, &s, &cancel, &err));
     assert_int_equal(err.code, FNR_E_CANCELLED);
     assert_int_equal(s.next_row, 28);
     fnr_predictor_free(p);
     free(in);
     free(whole);
-    fnr_model_free(&m);
-}
-
-/* ---- regions ----------------------------------------------------------------------------------------------------------------
- */
-
-static float *predict_with(const fnr_model *m, int precision, int threads, fnr_predict_options o, int depth, int h, int w,
-                           const float *in)
-{
-    fnr_error err = {0};
-    const fnr_backend_options options = {.threads = threads, .winograd = true, .precision = precision};
-    device d = {.be = &fnr_backend_onednn};
-    assert_ok(d.be->open(&options, &d.device, &err), err);
-    float *out = malloc((size_t)(m->desc.out_channels * depth * h * w) * sizeof *out);
-    assert_non_null(out);
-    fnr_predictor *p = must_open(d, m, o);
-    assert_ok(fnr_predict_array(p, depth, h, w, in, out, NULL, &err), err);
-    fnr_predictor_free(p);
-    d.be->close(d.device);
-    return out;
-}
-
-/* Where memory does not hold an image whole, its regions agree with the whole but for rounding; tiles and threads change no bit
- * of them, however little memory there is. */
-static void check_regions(const fnr_netdesc *desc, int precision, fnr_tta tta, int depth, int h, int w, double tolerance)
-{
-    fnr_model m;
-    make_model(desc, false, &m);
-    const size_t n = (size_t)depth * (size_t)h * (size_t)w, max_bytes = n * (precision == FNR_PRECISION_INT8 ? 40 : 120);
-    float *in = make_image(n, 3),
-          *whole = predict_with(&m, precision, 2, (fnr_predict_options){.tta = (int)tta}, depth, h, w, in);
-    float *regions =
-        predict_with(&m, precision, 1, (fnr_predict_options){.tta = (int)tta, .max_bytes = max_bytes}, depth, h, w, in);
-    assert_true(memcmp(regions, whole, n * sizeof *whole) != 0); /* else there was but one, and this tests nothing */
-    assert_at_most(fnr_test_rel_l2(regions, whole, n), tolerance);
-    for (int i = 0; i < 4; i++) {
-        const fnr_predict_options o = {.max_bytes = max_bytes, .tile = (int[]){0, 4, 14, 60}[i], .tta = (int)tta};
-        const int threads = (int[]){64, 2, 3, 1}[i];
-        float *tiles = predict_with(&m, precision, threads, o, depth, h, w, in);
-        if (memcmp(tiles, regions, n * sizeof *tiles) != 0) {
-            fail_msg("%d x %d x %d px in regions: tiles of %d px and %d threads change it by %g", w, h, depth, o.tile, threads,
-                     fnr_test_max_abs(tiles, regions, n));
-        }
-        free(tiles);
-    }
-    free(in);
-    free(whole);
-    free(regions);
-    fnr_model_free(&m);
-}
-
-static void regions_have_no_seams(void **state)
-{
-    (void)state;
-    const fnr_netdesc flat = {2, 1, 1, 2, 1}, solid = {3, 1, 1, 2, 1};
-    const double rounding = 2 * fnr_tolerances[FNR_TOL_EVALUATION].winograd; /* both round */
-    check_regions(&flat, FNR_PRECISION_FLOAT32, FNR_TTA_NONE, 1, 150, 420, rounding);
-    check_regions(&flat, FNR_PRECISION_FLOAT32, FNR_TTA_FLIPS, 1, 421, 151, rounding);
-    check_regions(&solid, FNR_PRECISION_FLOAT32, FNR_TTA_NONE, 21, 67, 50, rounding);
-    check_regions(&solid, FNR_PRECISION_FLOAT32, FNR_TTA_ALL, 90, 23, 30, rounding);
-    /* A byte that rounds the other way moves an output by 1/255 of its range or so, and bytes behind it. */
-    check_regions(&flat, FNR_PRECISION_INT8, FNR_TTA_NONE, 1, 150, 420, 5e-2);
-}
-
-static void rows_of_regions_are_those_of_the_array(void **state)
-{
-    (void)state;
-    enum { H = 250, W = 270 };
-    static float out[H * W];
-    const fnr_predict_options small = {.max_bytes = 8 << 20};
-    const fnr_netdesc desc = {2, 1, 1, 2, 1};
-    fnr_error err = {0};
-    fnr_model m;
-    make_model(&desc, false, &m);
-    float *in = make_image(H * W, 3), *array = predict_with(&m, FNR_PRECISION_FLOAT32, 2, small, 1, H, W, in);
-    device d = {.be = &fnr_backend_onednn};
-    assert_ok(d.be->open(&(fnr_backend_options){.threads = 2, .winograd = true}, &d.device, &err), err);
-    fnr_predictor *p = must_open(d, &m, small);
-    stream s = {.in = in, .out = out, .channels_in = 1, .channels_out = 1, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
-    assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
-    assert_true(s.reads > 1);
-    assert_memory_equal(out, array, sizeof out);
-    fnr_predictor_free(p);
-    d.be->close(d.device);
-    free(in);
-    free(array);
     fnr_model_free(&m);
 }
 
@@ -402,8 +234,8 @@ static void memory_is_bounded_and_programs_are_reused(void **state)
     const fnr_backend_options options = {.threads = 1};
     device d = {.be = &counting};
     assert_ok(counting.open(&options, &d.device, &err), err);
-    make_model(&desc, false, &m);
-    float *in = make_image(H * W, 3), *whole = predict_whole(d, &m, 1, H, W, in), *out = malloc(H * W * sizeof *out);
+    fnr_test_model(&desc, 9, false, &m);
+    float *in = fnr_test_noise(H * W, 3), *whole = predict_whole(d, &m, 1, H, W, in), *out = malloc(H * W * sizeof *out);
     programs_made = 0;
     most_bytes = 0;
     const size_t limit = 2 << 20;
@@ -411,8 +243,8 @@ static void memory_is_bounded_and_programs_are_reused(void **state)
     const int probes = programs_made;
     most_bytes = 0; /* the probe was larger than the limit: it has a fixed size */
     for (int i = 0; i < 2; i++) {
-        stream s = {.in = in, .out = out, .channels_in = 1, .channels_out = 1, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
-        assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+        fnr_test_stream s = {.in = in, .out = out, .channels_in = 1, .channels_out = 1, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
+        assert_ok(fnr_predict_series(p, 1, W, H, fnr_test_read_rect, &s, fnr_test_take_rows, &s, NULL, &err), err);
         assert_true(s.reads > 3);
         assert_memory_equal(out, whole, H * W * sizeof *out);
     }
@@ -438,7 +270,7 @@ static void bad_requests_are_refused(device d)
     fnr_error err = {0};
     fnr_model m;
     float px[8] = {0};
-    make_model(&flat, false, &m);
+    fnr_test_model(&flat, 9, false, &m);
     assert_null(fnr_predictor_new(d.be, d.device, &m, &(fnr_predict_options){.tile = 6}, &err));
     assert_non_null(strstr(err.message, "multiple of 4"));
     assert_null(fnr_predictor_new(d.be, d.device, &m, &(fnr_predict_options){.tile = -4}, &err));
@@ -448,9 +280,9 @@ static void bad_requests_are_refused(device d)
     assert_false(fnr_predict_array(p, 1, 0, 2, px, px, NULL, &err));
     fnr_predictor_free(p);
     fnr_model_free(&m);
-    make_model(&solid, false, &m);
+    fnr_test_model(&solid, 9, false, &m);
     p = must_open(d, &m, (fnr_predict_options){.tile = 4});
-    assert_false(fnr_predict_series(p, 1, 2, 2, read_rect, NULL, take_rows, NULL, NULL, &err));
+    assert_false(fnr_predict_series(p, 1, 2, 2, fnr_test_read_rect, NULL, fnr_test_take_rows, NULL, NULL, &err));
     fnr_predictor_free(p);
     fnr_model_free(&m);
 }
@@ -497,8 +329,6 @@ int main(void)
         cmocka_unit_test(streaming_gives_the_same_in_bands_),
         cmocka_unit_test(memory_is_bounded_and_programs_are_reused),
         cmocka_unit_test(bad_requests_are_refused_),
-        cmocka_unit_test(regions_have_no_seams),
-        cmocka_unit_test(rows_of_regions_are_those_of_the_array),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,41 +1,11 @@
 /* The mean over several sides and several models, against mirroring and averaging by hand. */
 #include "tests/support/net_rig.h"
-
-#include "net/predict.h"
-#include "src/core/rng.h"
+#include "tests/support/predict_case.h"
 
 typedef struct {
     const fnr_backend_ops *be;
     fnr_backend *device;
 } device;
-
-/* Nothing about it is symmetric. */
-static void make_model(const fnr_netdesc *desc, uint64_t seed, fnr_model *m)
-{
-    fnr_error err = {0};
-    assert_ok(fnr_model_new(desc, seed, m, &err), err);
-    fnr_rng rng = fnr_rng_at(seed, 1, 2);
-    for (int i = 0; i < m->graph.n_params; i++) {
-        const fnr_param *p = &m->graph.params[i];
-        const double fan_in = p->rank > 1 ? (double)p->count / p->dims[0] : 1;
-        for (size_t k = 0; k < p->count; k++) {
-            const double v = 2 * fnr_rng_uniform(&rng) - 1;
-            float *to = &m->values[p->offset + k];
-            *to = p->role == FNR_PARAM_WEIGHT ? (float)(2 * v / sqrt(fan_in)) : p->role == FNR_PARAM_RUNNING_VAR ? 1.0f : *to + 0.2f * (float)v;
-        }
-    }
-}
-
-static float *make_image(size_t n)
-{
-    float *px = malloc(n * sizeof *px);
-    assert_non_null(px);
-    fnr_rng rng = fnr_rng_at(8, 0, 0);
-    for (size_t i = 0; i < n; i++) {
-        px[i] = (float)(3.4 * fnr_rng_uniform(&rng) - 1.7);
-    }
-    return px;
-}
 
 static float *predict(device d, const fnr_model *const *models, size_t n, fnr_predict_options o, int depth, int h, int w, const float *in)
 {
@@ -86,11 +56,11 @@ static float *turned_back(const float *in, int planes, int d, int h, int w, int 
 static void check_by_hand(device d, const fnr_netdesc *desc, int depth, int h, int w, fnr_tta tta, const int *sides, int n_sides, int tile)
 {
     fnr_model m;
-    make_model(desc, 7, &m);
+    fnr_test_model(desc, 7, false, &m);
     const fnr_model *one = &m;
     const int ci = desc->in_channels, co = desc->out_channels;
     const size_t n = (size_t)(co * depth * h * w);
-    float *in = make_image((size_t)(ci * depth * h * w));
+    float *in = fnr_test_noise((size_t)(ci * depth * h * w), 8);
     double *mean = calloc(n, sizeof *mean), asymmetry = 0;
     float *plain = predict(d, &one, 1, (fnr_predict_options){0}, depth, h, w, in);
     for (int k = 0; k < n_sides; k++) {
@@ -138,10 +108,10 @@ static void tiles_do_not_matter(device d)
 {
     const fnr_netdesc desc = {2, 1, 1, 2, 1}; /* reach 10 px, in blocks of 6 px 55 */
     fnr_model m;
-    make_model(&desc, 7, &m);
+    fnr_test_model(&desc, 7, false, &m);
     const fnr_model *one = &m;
     enum { H = 61, W = 283 };
-    float *in = make_image(H * W), *first = NULL;
+    float *in = fnr_test_noise(H * W, 8), *first = NULL;
     for (int tile = 0; tile <= 84; tile += 28) {
         float *out = predict(d, &one, 1, (fnr_predict_options){.tta = FNR_TTA_ALL, .tile = tile}, 1, H, W, in);
         if (first) {
@@ -161,11 +131,11 @@ static void several_models_give_their_mean(device d)
     enum { H = 40, W = 56 };
     const fnr_netdesc desc = {2, 1, 2, 2, 1}, wider = {2, 1, 2, 3, 2};
     fnr_model a, b, c;
-    make_model(&desc, 1, &a);
-    make_model(&desc, 2, &b);
-    make_model(&wider, 3, &c);
+    fnr_test_model(&desc, 1, false, &a);
+    fnr_test_model(&desc, 2, false, &b);
+    fnr_test_model(&wider, 3, false, &c);
     const fnr_model *const all[] = {&a, &b, &c};
-    float *in = make_image(H * W), *singles[3];
+    float *in = fnr_test_noise(H * W, 8), *singles[3];
     for (int i = 0; i < 3; i++) {
         singles[i] = predict(d, &all[i], 1, (fnr_predict_options){0}, 1, H, W, in);
     }
@@ -192,9 +162,9 @@ static void models_that_do_not_match_are_refused(device d)
     const fnr_netdesc desc = {2, 1, 1, 2, 1}, other = {2, 1, 2, 2, 1};
     fnr_error err = {0};
     fnr_model a, b, c;
-    make_model(&desc, 1, &a);
-    make_model(&other, 1, &b);
-    make_model(&desc, 1, &c);
+    fnr_test_model(&desc, 1, false, &a);
+    fnr_test_model(&other, 1, false, &b);
+    fnr_test_model(&desc, 1, false, &c);
     a.pixel_nm = 10;
     c.pixel_nm = 12;
     const fnr_model *channels[] = {&a, &b}, *pixels[] = {&a, &a, &c};
