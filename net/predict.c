@@ -186,7 +186,7 @@ fnr_predictor *fnr_predictor_new_mean(const fnr_backend_ops *be, fnr_backend *de
     p->max_bytes = opt->max_bytes ? opt->max_bytes : default_max_bytes(p);
     p->tile = opt->tile;
     p->net = fnr_tile_net_new(be, device, models, n, (fnr_tta)opt->tta, err);
-    if (!p->net || !(p->tile > 0 || has_blocks(p) ? try_to_compile(p, err) : learn_bytes(p, err))) {
+    if (!p->net || !(has_blocks(p) ? try_to_compile(p, err) : p->tile > 0 || learn_bytes(p, err))) {
         fnr_predictor_free(p);
         return NULL;
     }
