@@ -26,7 +26,7 @@ struct fnr_predictor {
     size_t max_bytes;
     int tile; /* 0 = chosen */
     fnr_blocks blocks;
-    double most_px; /* of a region; 0: as many as there is memory for */
+    double region_px; /* at most; 0: as many as there is memory for */
     memory memory;
     fnr_tile_net *net;
     fnr_shape shape; /* that everything is ready for; all zero before the first */
@@ -114,15 +114,16 @@ static bool has_blocks(const fnr_predictor *p)
 static void ask_for_blocks(fnr_predictor *p, const fnr_backend_ops *be, const fnr_backend *device, const fnr_model *const *models, size_t n,
                            bool turned)
 {
+    const int programs = turned ? 2 : 1;
     double widest = 0;
     p->blocks = (fnr_blocks){.px = 1, .slices = 1};
     for (size_t i = 0; be->blocks && i < n; i++) {
         p->blocks = be->blocks(device, &models[i]->desc);
-        p->memory.fixed += (turned ? 2 : 1) * p->blocks.bytes;
-        p->memory.per_px += (turned ? 2 : 1) * p->blocks.bytes_per_px;
+        p->memory.fixed += programs * p->blocks.bytes;
+        p->memory.per_px += programs * p->blocks.bytes_per_px;
         widest = fmax(widest, p->blocks.bytes_per_px);
     }
-    p->most_px = widest > 0 && p->desc.spatial == 2 ? REGION_BYTES / widest : 0;
+    p->region_px = widest > 0 && p->desc.spatial == 2 ? REGION_BYTES / widest : 0;
 }
 
 /* Half of what there is, where nobody says how much: for backends that compute in this memory and gain by it. */
@@ -221,7 +222,7 @@ static double tile_px(const fnr_tiling *t)
 static fnr_tile_budget budget_of(const fnr_predictor *p, int band_floats)
 {
     return (fnr_tile_budget){.max_bytes = (double)p->max_bytes - p->memory.fixed,
-                             .most_px = p->most_px,
+                             .most_px = p->region_px,
                              .bytes_per_px = p->memory.per_px,
                              .bytes_per_row_px = (double)sizeof(float) * (has_blocks(p) ? p->desc.out_channels : band_floats)};
 }

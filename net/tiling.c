@@ -22,18 +22,19 @@ static int start_of(const fnr_cut *cut, int whole, int begin)
     return start > 0 ? at_most(start / cut->align * cut->align, whole - cut->extent) : 0;
 }
 
-int fnr_tile_start(const fnr_tile_axis *a, int i)
-{
-    const int region = i / a->tiles.count, in_region = i % a->tiles.count * a->tiles.core, core = region * a->regions.core;
-    const int start = start_of(&a->regions, a->padded, core);
-    return start + start_of(&a->tiles, a->regions.extent, core - start + in_region);
-}
-
 void fnr_tile_core(const fnr_tile_axis *a, int i, int *begin, int *end)
 {
     const int region = i / a->tiles.count, in_region = i % a->tiles.count * a->tiles.core;
     *begin = region * a->regions.core + in_region;
     *end = at_most(at_most(*begin + a->tiles.core, (region + 1) * a->regions.core), a->size);
+}
+
+int fnr_tile_start(const fnr_tile_axis *a, int i)
+{
+    const int region = start_of(&a->regions, a->padded, i / a->tiles.count * a->regions.core);
+    int begin, end;
+    fnr_tile_core(a, i, &begin, &end);
+    return region + start_of(&a->tiles, a->regions.extent, begin - region);
 }
 
 /* What the pieces of an axis keep to. */

@@ -14,8 +14,7 @@ typedef struct {
 } fnr_predict_job;
 
 /* Memory stays within compute.max_mb (activations and a band of rows) and what threads need for themselves, whatever the size of
- * the images.  An input that fails is
- * reported and the others go on; *n_failed counts them. */
+ * the images.  An input that fails is reported and the others go on; *n_failed counts them. */
 bool fnr_stage_predict(fnr_run *run, const fnr_predict_job *job, size_t *n_failed, fnr_error *err);
 
 #endif

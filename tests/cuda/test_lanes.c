@@ -93,8 +93,8 @@ static series series_new(void)
 {
     series s = {.fail_read = -1};
     for (unsigned i = 0; i < 4; i++) {
-        s.in[i] = tiles_image(H * W, 3 + i);
-        s.out[i] = tiles_image(H * W, 99);
+        s.in[i] = fnr_test_noise(H * W, 3 + i);
+        s.out[i] = fnr_test_noise(H * W, 99);
     }
     return s;
 }
@@ -155,7 +155,7 @@ static void case_open(lanes_case *c, int gpus, int tile)
 {
     c->predictor = NULL;
     c->device = open_watched(gpus, &c->ops);
-    c->model = tiles_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9);
+    fnr_test_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9, false, &c->model);
     c->images = series_new();
     case_predictor(c, tile);
 }
@@ -209,11 +209,13 @@ static float *averaged(int gpus, int spatial, int tta, int tile)
 {
     const int d = spatial == 3 ? 4 : 1, h = 22, w = 44;
     const fnr_netdesc desc = {spatial, 1, 1, 2, 1};
-    fnr_model first = tiles_model(&desc, 9), second = tiles_model(&desc, 10);
+    fnr_model first, second;
+    fnr_test_model(&desc, 9, false, &first);
+    fnr_test_model(&desc, 10, false, &second);
     const fnr_model *models[] = {&first, &second};
     fnr_error err = {0};
     tiles_device g = tiles_open(gpus);
-    float *in = tiles_image((size_t)d * (size_t)h * (size_t)w, 5), *out = tiles_image((size_t)d * (size_t)h * (size_t)w, 99);
+    float *in = fnr_test_noise((size_t)d * (size_t)h * (size_t)w, 5), *out = fnr_test_noise((size_t)d * (size_t)h * (size_t)w, 99);
     fnr_predictor *p = fnr_predictor_new_mean(g.ops, g.device, models, 2, &(fnr_predict_options){.tile = tile, .tta = tta}, &err);
     assert_ok(p != NULL && fnr_predict_array(p, d, h, w, in, out, NULL, &err), err);
     fnr_predictor_free(p);

@@ -11,33 +11,9 @@ static void allow_bytes(size_t bytes)
     assert_int_equal(setenv("FNR_EMULATED_BYTES", text, 1), 0);
 }
 
-typedef struct {
-    const float *in;
-    float *out;
-    int reads, bands;
-} stream;
-
-static bool read_rect(void *ctx, size_t image, int x, int y, int w, int h, float *dst, fnr_error *err)
+static fnr_test_stream stream_of(const float *in, float *out)
 {
-    stream *s = ctx;
-    (void)image;
-    (void)err;
-    s->reads++;
-    for (int r = y; r < y + h; r++) {
-        memcpy(dst, s->in + r * W + x, (size_t)w * sizeof *dst);
-        dst += w;
-    }
-    return true;
-}
-
-static bool take_rows(void *ctx, size_t image, int y, int count, const float *rows, fnr_error *err)
-{
-    stream *s = ctx;
-    (void)image;
-    (void)err;
-    s->bands++;
-    memcpy(s->out + y * W, rows, (size_t)count * W * sizeof *rows);
-    return true;
+    return (fnr_test_stream){.in = in, .out = out, .channels_in = 1, .channels_out = 1, .h = H, .w = W, .fail_read = -1, .fail_band = -1};
 }
 
 /* What a program for an image of this size takes. */
@@ -64,12 +40,13 @@ static void tiles_are_halved_until_they_fit(void **state)
         skip();
     }
     fnr_error err = {0};
-    fnr_model m = tiles_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9);
-    float *in = tiles_image(H * W, 3), *whole = malloc(H * W * sizeof *whole), *out = malloc(H * W * sizeof *out);
+    fnr_model m;
+    fnr_test_model(&(fnr_netdesc){2, 1, 1, 2, 1}, 9, false, &m);
+    float *in = fnr_test_noise(H * W, 3), *whole = malloc(H * W * sizeof *whole), *out = malloc(H * W * sizeof *out);
     fnr_predictor *p = fnr_predictor_new(d.ops, d.device, &m, &(fnr_predict_options){0}, &err);
     assert_ok(p != NULL && fnr_predict_array(p, 1, H, W, in, whole, NULL, &err), err);
-    stream s = {.in = in, .out = out};
-    assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+    fnr_test_stream s = stream_of(in, out);
+    assert_ok(fnr_predict_series(p, 1, W, H, fnr_test_read_rect, &s, fnr_test_take_rows, &s, NULL, &err), err);
     assert_int_equal(s.reads, 1); /* fits */
     fnr_predictor_free(p);
 
@@ -77,8 +54,8 @@ static void tiles_are_halved_until_they_fit(void **state)
     assert_ok(p != NULL, err);
     allow_bytes(bytes_for(&d, &m, H, W) * 7 / 10);
     for (int i = 0; i < 2; i++) { /* the second time from the start */
-        s = (stream){.in = in, .out = out};
-        assert_ok(fnr_predict_series(p, 1, W, H, read_rect, &s, take_rows, &s, NULL, &err), err);
+        s = stream_of(in, out);
+        assert_ok(fnr_predict_series(p, 1, W, H, fnr_test_read_rect, &s, fnr_test_take_rows, &s, NULL, &err), err);
         assert_int_equal(s.bands, 1); /* cut across the longer side alone */
         assert_in_range(s.reads, 2, 3);
         assert_memory_equal(out, whole, H * W * sizeof *out);

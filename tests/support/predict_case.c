@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "src/core/rng.h"
+#include "tests/support/net_rig.h"
 
 void fnr_test_model(const fnr_netdesc *desc, uint64_t seed, bool positive, fnr_model *m)
 {
@@ -23,14 +24,11 @@ void fnr_test_model(const fnr_netdesc *desc, uint64_t seed, bool positive, fnr_m
     }
 }
 
-float *fnr_test_noise(size_t n, uint64_t seed)
+float *fnr_test_noise(size_t n, unsigned seed)
 {
     float *px = malloc(n * sizeof *px);
     assert_non_null(px);
-    fnr_rng rng = fnr_rng_at(seed, 0, 0);
-    for (size_t i = 0; i < n; i++) {
-        px[i] = (float)(3.4 * fnr_rng_uniform(&rng) - 1.7);
-    }
+    fnr_test_fill(px, n, seed, -1.7, 1.7);
     return px;
 }
 

@@ -9,7 +9,7 @@
 /* Random in everything, running statistics included, and symmetric in nothing; outputs of order 1.  positive: all weights are. */
 void fnr_test_model(const fnr_netdesc *desc, uint64_t seed, bool positive, fnr_model *m);
 /* malloc'ed; even noise of variance 1. */
-float *fnr_test_noise(size_t n, uint64_t seed);
+float *fnr_test_noise(size_t n, unsigned seed);
 
 /* An image that a series is given and gives back: the context of the two functions below, which fail the test when what they are
  * asked for is outside the image or out of order. */
