@@ -414,6 +414,8 @@ static void what_it_cannot_do_is_said(void **state)
     assert_non_null(strstr(err.message, "three dimensions: use net.precision = float32"));
     assert_false(be->program_new(b, s, &solid, FNR_MODE_TRAIN, &p, &err));
     assert_non_null(strstr(err.message, "train with net.precision = float32"));
+    assert_null(fnr_predictor_new(be, b, &m, &(fnr_predict_options){0}, &err)); /* before an image is read */
+    assert_int_equal(err.code, FNR_E_UNSUPPORTED);
     be->state_free(s);
     fnr_model_free(&m);
 

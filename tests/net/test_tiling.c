@@ -113,6 +113,8 @@ static void chosen_regions_keep_the_budget(void **state)
     const fnr_tile_budget half = {.max_bytes = 6e8, .bytes_per_px = 1500};
     assert_true(fnr_tiling_choose(&flat, 1, 400, 1600, &half, &t)); /* two regions, each with one neighbour: 800 + 112 px */
     assert_true(t.y.count == 1 && t.x.count == 2 && t.x.tiles.core == 800 && t.x.tiles.extent == 912);
+    const fnr_tile_budget capped = {.max_bytes = 1e12, .most_px = 912 * 400, .bytes_per_px = 1500}; /* memory is not all */
+    assert_true(fnr_tiling_choose(&flat, 1, 400, 1600, &capped, &t) && t.x.count == 2 && t.x.tiles.extent == 912);
     const fnr_tile_budget large = {.max_bytes = 4e9, .bytes_per_px = 1500};
     assert_true(fnr_tiling_choose(&solid, 30, 300, 500, &large, &t));
     check_axis(&t.z, 1, 0);
